@@ -1,0 +1,5 @@
+"""``python -m copyist`` is the command ``copyist``."""
+
+from copyist.cli import app
+
+app()

@@ -1,0 +1,1 @@
+"""The HTTP interface: thin, without engines; it writes rows, stores bytes and sends ids."""

@@ -1,0 +1,82 @@
+"""The application: what it stands on, and the list of its routers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+from starlette.middleware.cors import CORSMiddleware
+
+from copyist import __version__
+from copyist import log as logs
+from copyist import settings as configuration
+from copyist.api import documents, health, jobs, problems
+from copyist.api.compat import task_notes
+from copyist.api.service import Service
+from copyist.api.waiting import Bell
+from copyist.db import migrate
+from copyist.db.session import Database
+from copyist.queue.routing import Sender, celery_app
+from copyist.settings import Settings
+from copyist.storage import Storage
+
+WEB = Path(__file__).parent.parent / "web"
+FORM_OVERHEAD_BYTES = 1_000_000
+"""What a multipart form may hold beside the file itself."""
+
+# The seed's routes come first: ``/api/jobs/{id}/`` with its slash is theirs.
+ROUTERS = [task_notes.router, jobs.router, documents.router, health.router]
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The API for these settings; the database is migrated when it starts."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service = _service(settings)
+        app.state.service = service
+        async with service.bell.listening():
+            yield
+        service.db.close()
+
+    app = FastAPI(
+        title="Copyist",
+        version=__version__,
+        summary="Upload a scan, poll, get the text with boxes and confidence.",
+        lifespan=lifespan,
+        max_body_size=settings.max_bytes + FORM_OVERHEAD_BYTES,
+        redirect_slashes=False,
+    )
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"],
+            expose_headers=["Location", "Retry-After"],
+        )  # fmt: skip
+    problems.register(app, settings.max_bytes)
+    for router in ROUTERS:
+        app.include_router(router)
+    app.mount("/", StaticFiles(directory=WEB, html=True), name="web")
+    return app
+
+
+def _service(settings: Settings) -> Service:
+    migrate.upgrade(settings.database)
+    return Service(
+        settings=settings,
+        db=Database(settings.database),
+        storage=Storage(settings.storage),
+        sender=Sender(celery_app(settings.redis_url), settings.redis_url),
+        bell=Bell(settings.redis_url),
+    )
+
+
+def from_environment() -> FastAPI:
+    """For ``uvicorn copyist.api.app:from_environment --factory``."""
+    settings = configuration.load()
+    logs.setup(settings.log_level, settings.log_format)
+    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
+    return create_app(settings)

@@ -1,0 +1,147 @@
+"""The task-note service: ``POST /api/upload/``, ``GET /api/status/{id}/`` and ``GET /api/jobs/{id}/``.
+
+Its clients upload a photo of a note as ``image``, poll once a second, and read ``status``, ``extracted_tasks`` and
+``error_message``. Ids of tasks are derived from the job's id and the task's place, so that they never change.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Literal
+from uuid import UUID, uuid5
+
+from fastapi import APIRouter, File, UploadFile
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+
+from copyist.api import uploads
+from copyist.api.documents import read_document
+from copyist.api.jobs import shown
+from copyist.api.service import Here, Service
+from copyist.db import jobs
+from copyist.db.states import JobStatus
+from copyist.db.tables import Job
+from copyist.document import Document
+from copyist.errors import CopyistError
+from copyist.exports.todo import Task, find_tasks
+from copyist.queue.routing import Priority
+
+router = APIRouter(prefix="/api", tags=["task notes"])
+
+STATUS: dict[JobStatus, Literal["pending", "processing", "completed", "failed"]] = {
+    JobStatus.PENDING: "pending",
+    JobStatus.PROCESSING: "processing",
+    JobStatus.COMPLETED: "completed",
+    JobStatus.FAILED: "failed",
+    # The old service knows no cancelling; its clients take this for the end it is.
+    JobStatus.CANCELLED: "failed",
+}
+
+
+class Accepted(BaseModel):
+    """The answer to an upload."""
+
+    transaction_id: str
+    status: Literal["pending"] = "pending"
+    message: str = "The image was accepted. Poll its status."
+
+
+class ExtractedTask(BaseModel):
+    """One task of a note; the box is in pixels of the image, origin top left."""
+
+    id: str
+    task_name: str
+    description: str
+    assignee: str | None
+    due_date: date | None
+    priority: Literal["low", "medium", "high", "urgent"]
+    position_index: int
+    confidence_score: float | None
+    bbox_x: int
+    bbox_y: int
+    bbox_width: int
+    bbox_height: int
+    created_at: datetime | None
+
+
+class TransactionStatus(BaseModel):
+    """A transaction; the same job stands under ``/api/jobs/{id}``."""
+
+    transaction_id: str
+    status: Literal["pending", "processing", "completed", "failed"]
+    original_filename: str
+    image_size: int
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    processing_duration: float | None
+    ocr_confidence: float | None
+    error_message: str | None
+    task_count: int
+    extracted_tasks: list[ExtractedTask]
+
+
+@router.post("/upload/", status_code=201, response_model=Accepted, summary="Upload a photo of a task note")
+def upload(here: Here, image: Annotated[UploadFile | None, File()] = None) -> Accepted | JSONResponse:
+    """201 with the `transaction_id`; 400 with `{"error": {"image": [...]}}` for a file that cannot be read."""
+    try:
+        job = uploads.submit(here, image, uploads.Form(priority=Priority.INTERACTIVE.value), field="image")
+    except CopyistError as error:
+        if error.status >= 500:
+            raise
+        return JSONResponse({"error": {"image": [error.detail]}}, status_code=400)
+    return Accepted(transaction_id=job.id)
+
+
+@router.get("/status/{transaction_id}/", summary="The state of a transaction and its tasks")
+@router.get("/jobs/{transaction_id}/", summary="The same as /api/status/{id}/")
+def status(here: Here, transaction_id: str) -> TransactionStatus:
+    """Poll this until `status` is `completed` or `failed`."""
+    with here.db.read() as session:
+        job = jobs.get(session, transaction_id)
+        body, size = shown(session, [job])[0], jobs.size_of(session, job)
+    tasks = _tasks(here, job) if job.status == JobStatus.COMPLETED else []
+    ended = job.finished_at
+    return TransactionStatus(
+        transaction_id=job.id,
+        status=STATUS[job.status],
+        original_filename=job.filename,
+        image_size=size,
+        created_at=job.created_at,
+        updated_at=job.updated_at,
+        started_at=job.started_at,
+        completed_at=ended,
+        processing_duration=(ended - job.started_at).total_seconds() if ended and job.started_at else None,
+        ocr_confidence=body.confidence,
+        error_message=_message(job),
+        task_count=len(tasks),
+        extracted_tasks=tasks,
+    )
+
+
+def _message(job: Job) -> str | None:
+    return "The job was cancelled." if job.status == JobStatus.CANCELLED else job.error_detail
+
+
+def _tasks(service: Service, job: Job) -> list[ExtractedTask]:
+    read: Document = read_document(service, job.id)
+    return [_extracted(job, task) for task in find_tasks(read, job.created_at.date())]
+
+
+def _extracted(job: Job, task: Task) -> ExtractedTask:
+    return ExtractedTask(
+        id=str(uuid5(UUID(job.id), str(task.position_index))),
+        task_name=task.task_name,
+        description=task.description,
+        assignee=task.assignee,
+        due_date=task.due_date,
+        priority=task.priority.value,
+        position_index=task.position_index,
+        confidence_score=task.confidence_score,
+        bbox_x=task.box.left,
+        bbox_y=task.box.top,
+        bbox_width=task.box.width,
+        bbox_height=task.box.height,
+        created_at=job.finished_at,
+    )

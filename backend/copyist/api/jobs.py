@@ -1,0 +1,154 @@
+"""``/api/jobs``: submit, list, look, wait, cancel, forget."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import time
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, File, Form, Query, Response, UploadFile
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+
+from copyist import storage
+from copyist.api import uploads
+from copyist.api.schemas import JobBody, JobList, job_body
+from copyist.api.service import Here, Service
+from copyist.db import jobs
+from copyist.db.states import JOB_ENDED, JobStatus
+from copyist.db.tables import Job
+from copyist.errors import InvalidOption
+
+router = APIRouter(prefix="/api/jobs", tags=["jobs"])
+
+POLL_AFTER_S = 1
+MAX_LIST = 200
+
+
+def shown(session: Session, found: list[Job]) -> list[JobBody]:
+    """Jobs with their progress."""
+    progress = jobs.progress(session, [job.id for job in found])
+    return [job_body(job, progress[job.id], jobs.queue_position(session, job)) for job in found]
+
+
+def look(service: Service, job_id: str) -> JobBody:
+    """One job; raises ``NotFound``."""
+    with service.db.read() as session:
+        return shown(session, [jobs.get(session, job_id)])[0]
+
+
+@router.post("", status_code=202, summary="Submit a file to be read")
+def submit(
+    here: Here,
+    response: Response,
+    file: Annotated[UploadFile | None, File(description="PDF, PNG, JPEG, TIFF, WebP, BMP, GIF, AVIF, HEIC, JPEG 2000")] = None,
+    mode: Annotated[str, Form(examples=["document"])] = "document",
+    engine: Annotated[str | None, Form(description="Start the chain here; see /api/engines")] = None,
+    languages: Annotated[str | None, Form(examples=["eng+deu"])] = None,
+    text: Annotated[str, Form(description="auto, force (always OCR) or only (never OCR)")] = "auto",
+    pages: Annotated[str | None, Form(examples=["1-3,5"])] = None,
+    priority: Annotated[str, Form(description="interactive, normal or batch")] = "normal",
+    password: Annotated[str | None, Form(description="Opens a protected PDF; it is not kept")] = None,
+    metadata: Annotated[str | None, Form(description="A JSON object, echoed with the job")] = None,
+) -> JobBody:  # fmt: skip
+    """Answers 202 with the job and its `Location` once the file is safe; poll there until `status` is an end state."""
+    form = uploads.Form(
+        mode=mode, engine=engine, languages=languages, text=text, pages=pages, priority=priority, password=password,
+        metadata=metadata,
+    )  # fmt: skip
+    job = uploads.submit(here, file, form)
+    response.headers["Location"] = f"/api/jobs/{job.id}"
+    response.headers["Retry-After"] = str(POLL_AFTER_S)
+    return look(here, job.id)
+
+
+@router.get("", summary="List jobs, newest first")
+def newest(
+    here: Here,
+    limit: Annotated[int, Query(ge=1, le=MAX_LIST)] = 50,
+    cursor: str | None = None,
+    status: JobStatus | None = None,
+) -> JobList:
+    """Pages by cursor: pass `next_cursor` back until it is null."""
+    with here.db.read() as session:
+        found = jobs.newest(session, limit=limit + 1, before=_position(cursor), status=status)
+        more = found[limit - 1] if len(found) > limit else None
+        return JobList(jobs=shown(session, found[:limit]), next_cursor=_cursor(more) if more else None)
+
+
+def _cursor(job: Job) -> str:
+    return base64.urlsafe_b64encode(f"{job.created_at.isoformat()}|{job.id}".encode()).decode()
+
+
+def _position(cursor: str | None) -> tuple[datetime, str] | None:
+    if cursor is None:
+        return None
+    try:
+        moment, job_id = base64.urlsafe_b64decode(cursor).decode().split("|")
+        return datetime.fromisoformat(moment), job_id
+    except (ValueError, binascii.Error) as error:
+        raise InvalidOption(value=cursor[:40], option="cursor", allowed="the next_cursor of a list") from error
+
+
+@router.get("/{job_id}", summary="Look at a job, or wait for it")
+async def one(
+    here: Here,
+    job_id: str,
+    response: Response,
+    wait: Annotated[float, Query(ge=0, description="Seconds to wait for the job to end")] = 0,
+) -> JobBody:
+    """Answers 200 in every state. With `wait` the answer comes as soon as the job has ended, or when the time is up."""
+    body = await wait_for_end(here, job_id, min(wait, here.settings.wait_max_s))
+    if body.status not in JOB_ENDED:
+        response.headers["Retry-After"] = str(POLL_AFTER_S)
+    return body
+
+
+async def wait_for_end(service: Service, job_id: str, seconds: float) -> JobBody:
+    """The job once it has ended, or as it is after ``seconds``."""
+    until = time.monotonic() + seconds
+    async with service.bell.hears(job_id) as news:
+        while True:
+            news.clear()
+            body = await run_in_threadpool(look, service, job_id)
+            left = until - time.monotonic()
+            if body.status in JOB_ENDED or left <= 0:
+                return body
+            await listen(news, left)
+
+
+async def listen(news: asyncio.Event, seconds: float) -> None:
+    """Wait for news, but no longer than ``seconds`` or a second: the bell may stay silent."""
+    try:
+        await asyncio.wait_for(news.wait(), min(seconds, 1.0))
+    except TimeoutError:
+        return
+
+
+@router.delete("/{job_id}", summary="Cancel a job, or forget one that has ended", response_model=None)
+def cancel(here: Here, job_id: str) -> Response | JobBody:
+    """Open job: 202, it is cancelled; pages read so far are kept. Ended job: 204, the job and its file are deleted."""
+    with here.db.write() as session:
+        cancelled = jobs.cancel(session, job_id)
+    if not cancelled:
+        forget(here, job_id)
+        return Response(status_code=204)
+    here.sender.ring(job_id)
+    return Response(look(here, job_id).model_dump_json(), status_code=202, media_type="application/json")
+
+
+def forget(service: Service, job_id: str) -> None:
+    """Delete an ended job, and its file if no other job has the same one."""
+    with service.db.write() as session:
+        orphan = jobs.forget(session, job_id)
+        if orphan is not None:
+            # Still inside the transaction: an upload of the same bytes waits for it, and then stores them again.
+            service.storage.delete(storage.file_key(orphan), *service.storage.pictures_of(orphan))
+
+
+def responses(*codes: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI entries for problems with these status codes."""
+    return {code: {"description": "A problem, RFC 9457", "content": {"application/problem+json": {}}} for code in codes}

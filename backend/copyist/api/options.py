@@ -1,0 +1,117 @@
+"""The fields of an upload beside the file, checked against what the living workers can do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import langcodes
+
+from copyist.document import Mode, TextPolicy
+from copyist.errors import InvalidOption
+from copyist.pageranges import read_ranges
+from copyist.queue.routing import Priority, Queue
+
+MAX_METADATA_BYTES = 16_384
+# Where Tesseract's names are not ISO 639-3.
+_OTHER_NAMES = {"zh": "chi_sim", "zho": "chi_sim", "zh-cn": "chi_sim", "zh-hans": "chi_sim", "zh-tw": "chi_tra",
+                "zh-hant": "chi_tra", "ku": "kmr", "el": "ell"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """Checked options: ``options`` as the job keeps them, the queue that serves them, and what to warn about."""
+
+    options: dict[str, Any]
+    labels: dict[str, Any]
+    priority: Priority
+    queue: Queue
+    warnings: tuple[str, ...]
+
+
+def check(
+    *, mode: str, engine: str | None, languages: str | None, text: str, pages: str | None, priority: str,
+    metadata: str | None, engines: Mapping[str, Mapping[str, Any]], backend: str,
+) -> Wishes:  # fmt: skip
+    """Check every field; raises ``InvalidOption`` naming the values there are.
+
+    ``engines`` is what the living workers have. While none is alive, engines and languages cannot be checked here; a job
+    that asks for one that does not exist fails when it is taken in.
+    """
+    known_modes = {Mode.DOCUMENT, *(name for facts in engines.values() if facts["ready"] for name in facts["modes"])}
+    _one_of("mode", mode, known_modes)
+    _one_of("text", text, TextPolicy)
+    _one_of("priority", priority, Priority)
+    if engine is not None and engines:
+        _one_of("engine", engine, engines)
+    if pages is not None:
+        read_ranges(pages)
+    codes = language_codes(languages, engines)
+    options = {"mode": mode, "engine": engine, "languages": codes, "text": text, "pages": pages, "priority": priority}
+    return Wishes(
+        options=options,
+        labels=_labels(metadata),
+        priority=Priority(priority),
+        queue=_queue(engine, engines, backend),
+        warnings=_warnings(engine, engines),
+    )
+
+
+def _one_of(option: str, value: str, allowed: Any) -> None:
+    names = sorted(str(one) for one in allowed)
+    if value not in names:
+        raise InvalidOption(value=value[:40], option=option, allowed="one of: " + ", ".join(names))
+
+
+def language_codes(languages: str | None, engines: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """``de,en`` or ``deu+eng`` as Tesseract's names; raises ``InvalidOption`` with those that a ready engine has."""
+    if not languages:
+        return []
+    there = {name for facts in engines.values() if facts["ready"] for name in facts["languages"]}
+    codes = []
+    for word in languages.replace("+", ",").split(","):
+        wish = word.strip()
+        code = wish if wish in there else _standard(wish)
+        if code is None or (there and code not in there):
+            raise InvalidOption(value=wish[:40], option="languages", allowed="some of: " + ", ".join(sorted(there)))
+        codes.append(code)
+    return list(dict.fromkeys(codes))
+
+
+def _standard(wish: str) -> str | None:
+    if wish.lower() in _OTHER_NAMES:
+        return _OTHER_NAMES[wish.lower()]
+    try:
+        return langcodes.Language.get(wish.replace("_", "-")).to_alpha3(variant="T")
+    except (ValueError, LookupError):
+        return None
+
+
+def _labels(metadata: str | None) -> dict[str, Any]:
+    if not metadata:
+        return {}
+    try:
+        labels = json.loads(metadata) if len(metadata) <= MAX_METADATA_BYTES else None
+    except ValueError:
+        labels = None
+    if not isinstance(labels, dict):
+        raise InvalidOption(value=metadata[:40], option="metadata", allowed="a JSON object of at most 16 kB")
+    return labels
+
+
+def _queue(engine: str | None, engines: Mapping[str, Mapping[str, Any]], backend: str) -> Queue:
+    """Pages go to the GPU queue when the chain starts at an engine that needs one and somebody has it ready."""
+    if engine is None and backend == "auto":
+        ready_on_gpu = any(facts["needs_gpu"] and facts["ready"] for facts in engines.values())
+        return Queue.GPU if ready_on_gpu else Queue.CPU
+    start = engines.get(engine or backend)
+    return Queue.GPU if start and start["needs_gpu"] and start["ready"] else Queue.CPU
+
+
+def _warnings(engine: str | None, engines: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    facts = engines.get(engine or "")
+    if facts and not facts["ready"]:
+        return (f"The engine {engine} is not ready ({facts['reason']}), so the next one reads.",)
+    return ()

@@ -1,0 +1,161 @@
+"""What the API answers, as pydantic models: they are the OpenAPI document, too."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from copyist import document
+from copyist.db.progress import Progress
+from copyist.db.states import JOB_ENDED, JobStatus, PageStatus
+from copyist.db.tables import Job, Page
+
+PriorityName = Literal["interactive", "normal", "batch"]
+
+
+class JobError(BaseModel):
+    """Why a job failed."""
+
+    code: str = Field(examples=["encrypted"])
+    detail: str = Field(examples=["The PDF is protected. Send it again with its password."])
+
+
+class JobProgress(BaseModel):
+    """How many pages are read; ``pages_total`` is null until the file has been looked into."""
+
+    pages_done: int
+    pages_failed: int
+    pages_total: int | None
+    percent: int = Field(ge=0, le=100)
+
+
+class JobLinks(BaseModel):
+    """Where to go from here. ``result`` is null until the job has ended with at least one page."""
+
+    self: str
+    result: str | None
+    cancel: str | None
+
+
+class JobOptions(BaseModel):
+    """How the job is read."""
+
+    mode: document.Mode = document.Mode.DOCUMENT
+    engine: str | None = None
+    languages: list[str] = []
+    text: document.TextPolicy = document.TextPolicy.AUTO
+    pages: str | None = Field(default=None, examples=["1-3,5"])
+    priority: PriorityName = "normal"
+
+
+class JobBody(BaseModel):
+    """A job."""
+
+    id: str
+    status: JobStatus
+    filename: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    expires_at: datetime | None
+    progress: JobProgress
+    queue_position: int | None = Field(description="How many jobs are ahead; null once it has begun.")
+    engines: list[str] = Field(description="Engines whose readings were kept.")
+    confidence: float | None = Field(description="Mean of the pages, 0 to 1.")
+    degraded: bool = Field(description="Whether any page was only read by the mock engine.")
+    warnings: list[str]
+    error: JobError | None
+    options: JobOptions
+    metadata: dict[str, Any]
+    links: JobLinks
+
+
+class JobList(BaseModel):
+    """Some jobs, newest first; ask again with ``cursor=next_cursor`` for more."""
+
+    jobs: list[JobBody]
+    next_cursor: str | None
+
+
+class PageBody(BaseModel):
+    """One page: its state, which engines tried, and what was read."""
+
+    number: int
+    status: PageStatus
+    attempts: int
+    degraded: bool
+    trail: list[dict[str, Any]] = Field(description="Every engine tried on the page, in order, with outcome and reason.")
+    error: JobError | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    text: str | None
+    confidence: float | None
+    content: document.Page | None = Field(description="Blocks, lines and words with boxes in pixels, origin top left.")
+
+
+class EngineBody(BaseModel):
+    """An engine as the living workers know it."""
+
+    name: str
+    ready: bool
+    reason: str
+    version: str
+    languages: list[str]
+    modes: list[str]
+
+
+DEGRADED = "No engine could read some pages: their text is a placeholder by the mock engine."
+
+
+def job_body(job: Job, progress: Progress, queue_position: int | None) -> JobBody:
+    """A job and its progress as the API shows it."""
+    settled = progress.done + progress.failed
+    total = job.pages_total
+    ended = job.status in JOB_ENDED
+    percent = 100 if job.status == JobStatus.COMPLETED else round(100 * settled / total) if total else 0
+    failed = [f"{progress.failed} of {total} pages could not be read."] if progress.failed and progress.done else []
+    own = f"/api/jobs/{job.id}"
+    return JobBody(
+        id=job.id,
+        status=job.status,
+        filename=job.filename,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        expires_at=job.expires_at,
+        progress=JobProgress(
+            pages_done=progress.done, pages_failed=progress.failed, pages_total=total, percent=percent
+        ),
+        queue_position=queue_position,
+        engines=list(progress.engines),
+        confidence=progress.confidence,
+        degraded=progress.degraded,
+        warnings=[*job.warnings, *failed, *([DEGRADED] if progress.degraded else [])],
+        error=JobError(code=job.error_code, detail=job.error_detail or "") if job.error_code else None,
+        options=JobOptions.model_validate(job.options),
+        metadata=job.labels,
+        links=JobLinks(
+            self=own,
+            result=f"{own}/result.txt" if ended and progress.done else None,
+            cancel=None if ended else own,
+        ),
+    )
+
+
+def page_body(page: Page, content: document.Page | None) -> PageBody:
+    """A page and its reading as the API shows it."""
+    return PageBody(
+        number=page.number,
+        status=page.status,
+        attempts=page.attempts,
+        degraded=page.degraded,
+        trail=page.trail,
+        error=JobError(code=page.error_code, detail=page.error_detail or "") if page.error_code else None,
+        started_at=page.started_at,
+        finished_at=page.finished_at,
+        text=content.text if content else None,
+        confidence=content.confidence if content else None,
+        content=content,
+    )

@@ -1,0 +1,118 @@
+"""Taking a file in at the door: looked at by its bytes, kept once by its hash, then a row, then a message.
+
+The order is the promise of the 202: the row and the bytes are safe before the answer leaves, and the message is only a
+doorbell, so a broker that is down delays the job and does not lose it.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+from uuid import uuid4
+
+from fastapi import UploadFile
+
+from copyist import media, pdflock, storage
+from copyist.api.options import Wishes, check
+from copyist.api.service import Service
+from copyist.db import jobs, presence
+from copyist.db.tables import Job
+from copyist.errors import FileTooLarge, MissingFile
+from copyist.media import MediaKind
+from copyist.queue.routing import Priority
+
+MAX_NAME = 255
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Form:
+    """The fields beside the file, as they came."""
+
+    mode: str = "document"
+    engine: str | None = None
+    languages: str | None = None
+    text: str = "auto"
+    pages: str | None = None
+    priority: str = Priority.NORMAL.value
+    metadata: str | None = None
+    password: str | None = None
+
+
+def submit(service: Service, upload: UploadFile | None, form: Form, *, field: str = "file") -> Job:
+    """Check, keep and queue one file; raises a ``CopyistError`` for anything a person can mend."""
+    if upload is None:
+        raise MissingFile(field=field)
+    wishes = wishes_of(service, form)
+    with _on_disk(upload.file, service.settings.max_bytes) as path:
+        kind = media.check_header(path, service.settings.max_pixels)
+        with _unlocked(path, kind, form.password) as readable, readable.open("rb") as content:
+            job = _write(service, upload.filename or "", kind, content, wishes)
+    send(service, job)
+    return job
+
+
+def wishes_of(service: Service, form: Form) -> Wishes:
+    """The form's fields, checked against what the living workers have."""
+    with service.db.read() as session:
+        engines: Mapping[str, Any] = presence.engines(session)
+    return check(
+        mode=form.mode, engine=form.engine or None, languages=form.languages, text=form.text, pages=form.pages or None,
+        priority=form.priority, metadata=form.metadata, engines=engines, backend=service.settings.ocr_backend,
+    )  # fmt: skip
+
+
+@contextmanager
+def _on_disk(stream: IO[bytes], max_bytes: int) -> Iterator[Path]:
+    """The upload as a file of its own, so that nothing has to hold it in memory."""
+    with tempfile.NamedTemporaryFile(prefix="copyist-") as copy:
+        shutil.copyfileobj(stream, copy, storage.CHUNK_BYTES)
+        copy.flush()
+        if copy.tell() > max_bytes:
+            raise FileTooLarge(limit_mb=round(max_bytes / 1e6, 1))
+        yield Path(copy.name)
+
+
+@contextmanager
+def _unlocked(path: Path, kind: MediaKind, password: str | None) -> Iterator[Path]:
+    """A protected PDF without its protection, so that no password is ever kept; anything else as it is."""
+    if not password or kind is not MediaKind.PDF or not pdflock.is_locked(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="copyist-") as folder:
+        opened = Path(folder) / "opened.pdf"
+        pdflock.decrypt(path, opened, password)
+        yield opened
+
+
+def _write(service: Service, filename: str, kind: MediaKind, content: IO[bytes], wishes: Wishes) -> Job:
+    sha256, size = storage.sha256_of(content)
+    with service.db.write() as session:
+        job = jobs.create(
+            session, job_id=str(uuid4()), filename=shown_name(filename, kind), sha256=sha256, size=size, kind=kind.value,
+            options=wishes.options, labels=wishes.labels, priority=wishes.priority.rank, queue=wishes.queue.value,
+            warnings=wishes.warnings,
+        )  # fmt: skip
+    # The row comes first: whoever forgets the last job with these bytes deletes them while holding the file's row.
+    service.storage.put(storage.file_key(sha256), content)
+    return job
+
+
+def shown_name(filename: str, kind: MediaKind) -> str:
+    """The client's file name, for showing only: its last part, printable, of bounded length."""
+    last = filename.replace("\\", "/").rsplit("/", 1)[-1]
+    printable = "".join(sign for sign in last if sign.isprintable()).strip(". ")
+    return printable[:MAX_NAME] or f"upload{kind.extension}"
+
+
+def send(service: Service, job: Job) -> None:
+    """Ring for a job; if the broker is away, leave it to the sweeper."""
+    if not service.sender.intake(job.id, queue=job.queue, priority=job.priority):
+        with service.db.write() as session:
+            session.get_one(Job, job.id).sent_at = None

@@ -1,0 +1,72 @@
+"""Waiting for a job without asking the database all the time: workers ring a bell in the broker, we listen once.
+
+The bell is a hint, never the record: it may stay silent (the broker restarted), so whoever waits looks at the database
+every second all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import redis
+
+from copyist.queue.routing import BELL_CHANNEL, bell
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 1.0
+RECONNECT_S = 1.0
+
+
+class Bell:
+    """One subscription for all clients of this process that wait."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._url = redis_url
+        self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Listen in the background for as long as the context lasts."""
+        task = asyncio.create_task(self._listen_for_ever())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    @asynccontextmanager
+    async def hears(self, job_id: str) -> AsyncIterator[asyncio.Event]:
+        """An event that is set when there is news of ``job_id``; subscribe first, then look, then wait."""
+        event = asyncio.Event()
+        self._waiting[job_id].add(event)
+        try:
+            yield event
+        finally:
+            self._waiting[job_id].discard(event)
+            if not self._waiting[job_id]:
+                del self._waiting[job_id]
+
+    async def _listen_for_ever(self) -> None:
+        while True:
+            try:
+                await self._listen()
+            except (redis.RedisError, OSError) as error:
+                log.warning("the bell cannot be heard, clients look by themselves: %s", type(error).__name__)
+                await asyncio.sleep(RECONNECT_S)
+
+    async def _listen(self) -> None:
+        client = bell(self._url)
+        try:
+            async with client.pubsub(ignore_subscribe_messages=True) as channel:
+                await channel.subscribe(BELL_CHANNEL)
+                async for message in channel.listen():
+                    for event in self._waiting.get(message["data"].decode(), ()):
+                        event.set()
+        finally:
+            await client.aclose()

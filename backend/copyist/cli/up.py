@@ -1,0 +1,154 @@
+"""``copyist up``: the whole service in one process tree, with no service to install."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import httpx
+import redis
+import typer
+
+from copyist import log as logs
+from copyist import settings as configuration
+from copyist.cli.broker import Broker
+from copyist.cli.parts import stop
+from copyist.cli.supervise import Part
+from copyist.errors import ConfigurationError
+from copyist.settings import Settings
+
+log = logging.getLogger(__name__)
+
+START_S = 60.0
+TEND_EVERY_S = 0.5
+
+
+def up(
+    host: Annotated[str | None, typer.Option(help="Wins over HOST.")] = None,
+    port: Annotated[int | None, typer.Option(help="Wins over PORT.")] = None,
+) -> None:
+    """Start the broker if none is named, the API, a worker and beat; Ctrl-C stops all of them."""
+    try:
+        settings = configuration.load()
+        logs.setup(settings.log_level, settings.log_format)
+        address = (host or settings.host, settings.port if port is None else port)
+        with _alone(settings.data_dir):
+            _run(settings, _free(*address))
+    except ConfigurationError as error:
+        raise stop(error.detail) from error
+
+
+@contextmanager
+def _alone(data_dir: Path) -> Iterator[None]:
+    """One `copyist up` per data folder."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with (data_dir / "up.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigurationError(
+                problem=f'Copyist is already running on the data folder "{data_dir}". Stop it, or set DATA_DIR.'
+            ) from error
+        yield
+
+
+def _free(host: str, port: int) -> tuple[str, int]:
+    """The address, found to be free; port 0 becomes a free one."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with closing(socket.socket(family)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigurationError(
+                problem=f"{host}:{port} cannot be used ({os.strerror(error.errno or 0)}). Set PORT or --port to another."
+            ) from error
+        return host, probe.getsockname()[1]
+
+
+def _run(settings: Settings, address: tuple[str, int]) -> None:
+    broker = None if settings.redis_url else Broker(settings.data_dir / "broker")
+    redis_url = broker.url if broker else settings.redis_url
+    parts = _parts(broker, redis_url, *address)
+    over = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: over.set())
+    try:
+        if broker:
+            parts[0].start()
+            _await_broker(redis_url)
+        for part in parts[1 if broker else 0 :]:
+            part.start()
+        _tell(address, over)
+        while not over.wait(TEND_EVERY_S):
+            for part in parts:
+                part.tend()
+    finally:
+        typer.echo("Stopping ...", err=True)
+        for part in reversed(parts):
+            part.stop()
+        if broker:
+            broker.forget()
+
+
+def _parts(broker: Broker | None, redis_url: str, host: str, port: int) -> list[Part]:
+    """In the order of starting; stopped in the opposite one."""
+    environment = {"REDIS_URL": redis_url, "HOST": host, "PORT": str(port), "OCR_STRATEGY": _strategy()}
+    copyist = [sys.executable, "-m", "copyist"]
+    own = [Part("broker", broker.command(), {}, stop_s=15)] if broker else []
+    return [
+        *own,
+        Part("worker", [*copyist, "worker"], environment, stop_s=20),
+        Part("beat", [*copyist, "beat"], environment),
+        Part("api", [*copyist, "api"], environment, stop_s=15),
+    ]
+
+
+def _strategy() -> str:
+    """On one's own machine the cheapest engine reads first, unless somebody has said otherwise."""
+    named = configuration.load()
+    return named.ocr_strategy if "ocr_strategy" in named.model_fields_set else "fast"
+
+
+def _await_broker(redis_url: str) -> None:
+    client = redis.Redis.from_url(redis_url)
+    until = time.monotonic() + START_S
+    while True:
+        try:
+            client.ping()
+            return
+        except redis.RedisError as error:
+            if time.monotonic() > until:
+                raise ConfigurationError(problem="The broker did not start. Its own lines above say why.") from error
+            time.sleep(0.02)
+
+
+def _tell(address: tuple[str, int], over: threading.Event) -> None:
+    """Say where it is as soon as it answers and has an engine."""
+    host, port = address
+    shown = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, host)  # noqa: S104
+    url = f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+    until = time.monotonic() + START_S
+    with httpx.Client(trust_env=False, timeout=5) as client:
+        while not over.wait(0.1) and time.monotonic() < until:
+            try:
+                ready = client.get(f"{url}/readyz").json()
+            except (httpx.HTTPError, ValueError):
+                continue
+            if ready["engines"]:
+                engines = ", ".join(ready["engines"])
+                typer.secho(f"\n  Copyist is at {url}   (reads with {engines}; Ctrl-C stops it)\n", bold=True)
+                return
+    if not over.is_set():
+        log.warning("%s does not answer after %g s; the lines above say why", urlsplit(url).netloc, START_S)

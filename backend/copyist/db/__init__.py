@@ -1,0 +1,1 @@
+"""The database is the truth: tables, and every query there is. PostgreSQL, or SQLite in the embedded default."""

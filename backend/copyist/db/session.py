@@ -1,0 +1,72 @@
+"""Connections: one ``Database`` per process, ``read()`` and ``write()`` transactions.
+
+SQLite runs in WAL mode, with ``BEGIN IMMEDIATE`` for writes, so that several processes wait for each other instead of
+failing half-way (measured in the project's research: four processes racing 1,000 claims, each won exactly once).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, make_url, text
+from sqlalchemy.orm import Session
+
+
+def make_engine(url: str) -> Engine:
+    """An engine for PostgreSQL or SQLite; the folder of a SQLite file is made."""
+    target = make_url(url)
+    if target.get_backend_name() != "sqlite":
+        return create_engine(target, pool_pre_ping=True, pool_size=10, max_overflow=30, pool_timeout=30)
+    if target.database:
+        Path(target.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(target, connect_args={"timeout": 30}, pool_size=10, max_overflow=30)
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        # The driver must not begin transactions on its own terms: begin() below does.
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=30000"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Any) -> None:
+        writing = connection.get_execution_options().get("writing", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+    return engine
+
+
+class Database:
+    """The database of this process. Call ``forget_connections`` in a freshly forked child."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = make_engine(url)
+        self._writing = self.engine.execution_options(writing=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session that only reads."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A session in one transaction: committed at the end, rolled back by an exception."""
+        with Session(self._writing, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def check(self) -> None:
+        """One round trip; raises whatever stands in the way."""
+        with self.engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+
+    def forget_connections(self) -> None:
+        """Drop inherited connections without closing them: they belong to the parent process."""
+        self.engine.dispose(close=False)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()

@@ -1,0 +1,68 @@
+"""The states of jobs and pages, and which may follow which. Nothing outside ``db`` writes a status.
+
+::
+
+    job    pending ──▶ processing ──▶ completed        (at least one page was read)
+              │             ├───────▶ failed           (none was, or the file cannot be opened)
+              └─────────────┴───────▶ cancelled
+
+    page   pending ──▶ processing ──▶ done | failed
+              │ ▲───────────┘  (lease lost: tried again)
+              └───────────────────▶ skipped            (the job was cancelled first)
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class JobStatus(StrEnum):
+    """States of a job."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class PageStatus(StrEnum):
+    """States of a page."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+JOB_OPEN = frozenset({JobStatus.PENDING, JobStatus.PROCESSING})
+JOB_ENDED = frozenset(JobStatus) - JOB_OPEN
+PAGE_OPEN = frozenset({PageStatus.PENDING, PageStatus.PROCESSING})
+
+JOB_MOVES: dict[JobStatus, frozenset[JobStatus]] = {
+    JobStatus.PENDING: frozenset({JobStatus.PROCESSING, JobStatus.FAILED, JobStatus.CANCELLED}),
+    JobStatus.PROCESSING: frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED}),
+    JobStatus.COMPLETED: frozenset(),
+    JobStatus.FAILED: frozenset(),
+    JobStatus.CANCELLED: frozenset(),
+}
+PAGE_MOVES: dict[PageStatus, frozenset[PageStatus]] = {
+    PageStatus.PENDING: frozenset({PageStatus.PROCESSING, PageStatus.DONE, PageStatus.FAILED, PageStatus.SKIPPED}),
+    PageStatus.PROCESSING: frozenset(
+        {PageStatus.PENDING, PageStatus.PROCESSING, PageStatus.DONE, PageStatus.FAILED, PageStatus.SKIPPED}
+    ),
+    PageStatus.DONE: frozenset(),
+    PageStatus.FAILED: frozenset(),
+    PageStatus.SKIPPED: frozenset(),
+}
+
+
+def before_job(target: JobStatus) -> frozenset[JobStatus]:
+    """The states from which a job may move to ``target``."""
+    return frozenset(state for state, following in JOB_MOVES.items() if target in following)
+
+
+def before_page(target: PageStatus) -> frozenset[PageStatus]:
+    """The states from which a page may move to ``target``."""
+    return frozenset(state for state, following in PAGE_MOVES.items() if target in following)

@@ -1,0 +1,152 @@
+"""The tables. Times are UTC; JSON columns hold plain lists and objects."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, ForeignKey, Index, Text, TypeDecorator
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from copyist.db.states import JobStatus, PageStatus
+
+
+def now() -> datetime:
+    """The present moment, UTC."""
+    return datetime.now(UTC)
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """A moment that comes back with its time zone from SQLite, too."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Store UTC."""
+        if value is None:
+            return None
+        moment = value.astimezone(UTC)
+        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Give UTC back."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """Base of all tables."""
+
+    type_annotation_map = {datetime: UTCDateTime, dict[str, Any]: JSON, list[Any]: JSON, str: Text}  # noqa: RUF012
+
+
+class File(Base):
+    """The bytes of uploads, kept once per SHA-256 (the bytes themselves are in the blob store)."""
+
+    __tablename__ = "files"
+
+    sha256: Mapped[str] = mapped_column(primary_key=True)
+    size: Mapped[int] = mapped_column(BigInteger)
+    kind: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Job(Base):
+    """One upload to be read. ``pages_total`` is unknown (``None``) until intake has looked into the file."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    status: Mapped[JobStatus] = mapped_column(Text, default=JobStatus.PENDING)
+    filename: Mapped[str]
+    file_sha256: Mapped[str] = mapped_column(ForeignKey("files.sha256"), index=True)
+    options: Mapped[dict[str, Any]]
+    # "metadata" is taken by SQLAlchemy.
+    labels: Mapped[dict[str, Any]] = mapped_column("metadata")
+    priority: Mapped[int]
+    queue: Mapped[str]
+    pages_total: Mapped[int | None]
+    warnings: Mapped[list[Any]] = mapped_column(default=list)
+    error_code: Mapped[str | None]
+    error_detail: Mapped[str | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    lease_token: Mapped[str | None]
+    lease_until: Mapped[datetime | None]
+    sent_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index("ix_jobs_status_sent", "status", "sent_at"),
+        Index("ix_jobs_created", "created_at", "id"),
+    )
+
+
+class Page(Base):
+    """One page of a job: the unit of work, of retry, of progress."""
+
+    __tablename__ = "pages"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    status: Mapped[PageStatus] = mapped_column(Text, default=PageStatus.PENDING)
+    reading_id: Mapped[int | None] = mapped_column(ForeignKey("readings.id"), index=True)
+    trail: Mapped[list[Any]] = mapped_column(default=list)
+    engine_running: Mapped[str | None]
+    degraded: Mapped[bool] = mapped_column(default=False)
+    error_code: Mapped[str | None]
+    error_detail: Mapped[str | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    lease_token: Mapped[str | None]
+    lease_until: Mapped[datetime | None]
+    sent_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index("ix_pages_job_status", "job_id", "status", "number"),
+        Index("ix_pages_status_lease", "status", "lease_until"),
+    )
+
+
+class Reading(Base):
+    """What one engine made of one page. ``cache_key`` is set on readings that may be used again."""
+
+    __tablename__ = "readings"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    cache_key: Mapped[str | None] = mapped_column(unique=True)
+    engine: Mapped[str]
+    engine_version: Mapped[str]
+    confidence: Mapped[float | None]
+    page: Mapped[str]
+    """The ``document.Page`` as JSON."""
+    text: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Worker(Base):
+    """A worker that has shown itself: what it serves, and which engines it has."""
+
+    __tablename__ = "workers"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    queues: Mapped[list[Any]]
+    concurrency: Mapped[int]
+    engines: Mapped[dict[str, Any]]
+    seen_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Lock(Base):
+    """A named lease, so that one process at a time does a thing."""
+
+    __tablename__ = "locks"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    holder: Mapped[str]
+    until: Mapped[datetime]

@@ -1,0 +1,165 @@
+"""What a page says: Document > Page > Block > Line > Word, the same from every engine.
+
+Boxes are in pixels of the page *as uploaded* (EXIF orientation applied, PDF pages at ``Page.dpi``), origin at the top
+left, ``right`` and ``bottom`` exclusive. Confidence is 0 to 1, or ``None`` where an engine gives none; never a percentage.
+All records are frozen and go to JSON and back by pydantic: ``page.model_dump_json()``, ``Page.model_validate_json(text)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Box(NamedTuple):
+    """An upright rectangle in pixels; in JSON ``[left, top, right, bottom]``."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def width(self) -> int:
+        """Width in pixels."""
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        """Height in pixels."""
+        return self.bottom - self.top
+
+    @classmethod
+    def around(cls, boxes: Iterable[Box]) -> Box:
+        """The smallest box that holds all of ``boxes``; raises ``ValueError`` when there are none."""
+        lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+        return cls(min(lefts), min(tops), max(rights), max(bottoms))
+
+    def within(self, width: int, height: int) -> Box:
+        """This box cut to a page of ``width`` x ``height`` pixels."""
+        left, top = min(max(self.left, 0), width), min(max(self.top, 0), height)
+        return Box(left, top, min(max(self.right, left), width), min(max(self.bottom, top), height))
+
+
+class BlockKind(StrEnum):
+    """What a block is."""
+
+    TEXT = "text"
+    TITLE = "title"
+    LIST = "list"
+    TABLE = "table"
+    FORMULA = "formula"
+    PICTURE = "picture"
+    CAPTION = "caption"
+    HEADER = "header"
+    FOOTER = "footer"
+    FOOTNOTE = "footnote"
+
+
+class Mode(StrEnum):
+    """What a page is to be read as."""
+
+    DOCUMENT = "document"
+    HANDWRITING = "handwriting"
+    FORMULA = "formula"
+    PAPER = "paper"
+
+
+class TextPolicy(StrEnum):
+    """What to do with the text layer of a PDF page: use a real one, never use it, or use nothing else."""
+
+    AUTO = "auto"
+    FORCE = "force"
+    ONLY = "only"
+
+
+class Source(StrEnum):
+    """Where a page's text comes from."""
+
+    OCR = "ocr"
+    TEXT_LAYER = "text_layer"
+
+
+class Record(BaseModel):
+    """A frozen value that crosses rooms."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Word(Record):
+    """One word and how sure the engine is of it."""
+
+    text: str
+    box: Box
+    confidence: float | None = Field(default=None, ge=0, le=1)
+
+
+class Line(Record):
+    """One line of text: what a person corrects. ``words`` may be empty where an engine gives lines only."""
+
+    text: str
+    box: Box
+    confidence: float | None = Field(default=None, ge=0, le=1)
+    words: tuple[Word, ...] = ()
+
+
+class Block(Record):
+    """A paragraph, heading, table, ... in reading order.
+
+    ``markup`` holds what lines cannot say: LaTeX for a formula, sanitised HTML for a table, else ``None``.
+    """
+
+    kind: BlockKind = BlockKind.TEXT
+    box: Box
+    lines: tuple[Line, ...] = ()
+    markup: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The block's lines, one per line."""
+        return "\n".join(line.text for line in self.lines)
+
+
+class Page(Record):
+    """One page as one engine read it.
+
+    ``turned`` is how many degrees clockwise (0, 90, 180, 270) the page had to be turned to stand upright, ``skew`` by how
+    many degrees clockwise it was still tilted then. Boxes are in the coordinates of the page as uploaded all the same.
+    """
+
+    number: int = Field(default=1, ge=1)
+    width: int = Field(ge=1)
+    height: int = Field(ge=1)
+    dpi: int | None = None
+    turned: int = 0
+    skew: float = 0.0
+    source: Source = Source.OCR
+    engine: str
+    engine_version: str
+    blocks: tuple[Block, ...] = ()
+
+    def lines(self) -> Iterator[Line]:
+        """All lines in reading order."""
+        for block in self.blocks:
+            yield from block.lines
+
+    @property
+    def text(self) -> str:
+        """The page's text: blocks parted by a blank line."""
+        return "\n\n".join(block.text or (block.markup or "") for block in self.blocks if block.text or block.markup)
+
+    @property
+    def confidence(self) -> float | None:
+        """Mean confidence of the lines, each weighed by its characters; ``None`` when no line has one."""
+        weighed = [(line.confidence, len(line.text)) for line in self.lines() if line.confidence is not None]
+        characters = sum(count for _, count in weighed)
+        return sum(value * count for value, count in weighed) / characters if characters else None
+
+
+class Document(Record):
+    """The pages of one job, in order."""
+
+    pages: tuple[Page, ...] = ()

@@ -1,0 +1,1 @@
+"""The engines: one contract, one door (the registry), one file each."""

@@ -1,0 +1,227 @@
+"""The fallback: which engines are tried on a page, in which order, and whose reading is kept.
+
+``best`` takes the first engine of the chain that reads. ``fast`` takes the cheapest one and climbs to the next dearer
+while the page's confidence is under a threshold, keeping the better reading. An engine that is not ready, raises, or
+returns what is no reading is left behind; the page's trail says so in words. ``mock`` only ever stands last.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+from copyist.document import Page
+from copyist.engines.base import FAULTS, Availability, Engine, GarbageError, Outcome, Try
+from copyist.engines.garbage import is_loop
+from copyist.engines.registry import Registry
+from copyist.errors import ConfigurationError, CopyistError, PageDamaged
+
+log = logging.getLogger(__name__)
+
+MOCK = "mock"
+DEFAULT_ORDER = ("dots", "easyocr", "rapidocr", "tesseract", MOCK)
+"""From the best reader to the last resort. Engines that this version does not have are left out."""
+CLIMB_BELOW = 0.85
+"""Page confidence under which ``fast`` tries a dearer engine; how it was measured is in docs/engines.md."""
+_FAR_LESS_TEXT = 0.6
+"""A reading with under this share of the other's characters has missed text, however sure it is of the rest."""
+_NO_SKIPS: Mapping[str, Try] = MappingProxyType({})
+
+
+def _tell_nobody(_name: str) -> None:
+    """Hear an engine's name for a caller who does not ask."""
+
+
+ReadWith = Callable[[Engine], Page]
+"""Reads the page with an engine: renders and prepares it, calls ``Engine.read`` and maps the boxes back."""
+
+
+class Strategy(StrEnum):
+    """Which reader comes first: the best, or the cheapest that will do."""
+
+    BEST = "best"
+    FAST = "fast"
+
+
+@dataclass(frozen=True)
+class ChainReading:
+    """What the chain made of a page: the reading kept (``None`` when no engine read) and every try, in order."""
+
+    page: Page | None
+    trail: tuple[Try, ...]
+    degraded: bool = False
+
+    @property
+    def may_be_cached(self) -> bool:
+        """Whether the same page would be read the same way again: nothing broke, and a real engine read it."""
+        return self.page is not None and not self.degraded and not any(step.outcome in FAULTS for step in self.trail)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """An ordered set of engines and the way to go through them. ``names`` run from the first choice to the last."""
+
+    registry: Registry
+    names: tuple[str, ...]
+    strategy: Strategy = Strategy.BEST
+    climb_below: float = CLIMB_BELOW
+
+    def order(self) -> tuple[str, ...]:
+        """The engines in the order in which they are tried: for ``fast`` by cost; ``mock`` last in any case."""
+        real = [name for name in self.names if name != MOCK]
+        if self.strategy is Strategy.FAST:
+            real.sort(key=lambda name: self.registry.engine_class(name).cost)
+        return (*real, *(name for name in self.names if name == MOCK))
+
+    def identity(self) -> str:
+        """What decides how a page is read: strategy, threshold and the ready engines with versions.
+
+        A part of the result cache's key: it changes when a model is installed, replaced or taken away.
+        """
+        ready = [(name, self.registry.check(name)) for name in self.order()]
+        engines = ",".join(f"{name}@{found.version}" for name, found in ready if found.ready)
+        return f"{self.strategy}<{self.climb_below:g}:{engines}" if self._climbs else f"{self.strategy}:{engines}"
+
+    def read(
+        self,
+        read_with: ReadWith,
+        *,
+        languages: Sequence[str] = (),
+        skip: Mapping[str, Try] = _NO_SKIPS,
+        on_start: Callable[[str], None] = _tell_nobody,
+        has_ink: Callable[[], bool] = lambda: False,
+        let_through: tuple[type[BaseException], ...] = (PageDamaged,),
+    ) -> ChainReading:
+        """Read one page.
+
+        ``languages`` passes over engines without a model for one of them. ``skip`` holds engines that are known to
+        have crashed or hung on this page: their try goes into the trail as it is. ``on_start`` hears an engine's name
+        before it is loaded. ``has_ink`` is asked by ``fast`` when a reading holds no text: an empty reading of a page
+        that clearly is not blank does not end the climb. Exceptions of ``let_through`` (a page that cannot be rendered,
+        a cancel, a time limit) are no engine's fault and leave the chain; every other one is a try that failed.
+        """
+        climb = _Climb(self.climb_below if self._climbs else 0.0, has_ink)
+        for name in self.order():
+            if climb.page is not None and name == MOCK:
+                break
+            refusal = skip.get(name) or self._refusal(name, languages)
+            if refusal is not None:
+                climb.trail.append(refusal)
+                continue
+            on_start(name)
+            climb.add(*self._try(name, read_with, let_through))
+            if climb.is_done():
+                break
+        return ChainReading(climb.page, tuple(climb.trail), degraded=climb.kept == MOCK)
+
+    @property
+    def _climbs(self) -> bool:
+        return self.strategy is Strategy.FAST
+
+    def _refusal(self, name: str, languages: Sequence[str]) -> Try | None:
+        found = self.registry.check(name)
+        reason = _why_not(found, languages)
+        return Try(name, Outcome.NOT_READY, reason) if reason else None
+
+    def _try(
+        self, name: str, read_with: ReadWith, let_through: tuple[type[BaseException], ...]
+    ) -> tuple[Try, Page | None]:
+        started = time.perf_counter()
+        try:
+            page = read_with(self.registry.load(name))
+            if is_loop(page.text):
+                raise GarbageError("One fragment over and over")
+        except let_through:
+            raise
+        except Exception as error:
+            log.warning("Engine %s did not read the page", name, exc_info=True)
+            outcome, reason = _judge(error)
+            return Try(name, outcome, reason, seconds=time.perf_counter() - started), None
+        seconds = time.perf_counter() - started
+        return Try(name, Outcome.READ, seconds=seconds, confidence=page.confidence), page
+
+
+class _Climb:
+    """The reading kept so far and the trail of a page. ``enough`` is the confidence that ends the climb, 0 for any."""
+
+    def __init__(self, enough: float, has_ink: Callable[[], bool]) -> None:
+        self.trail: list[Try] = []
+        self.page: Page | None = None
+        self.kept: str | None = None
+        self._enough = enough
+        self._has_ink = has_ink
+
+    def add(self, step: Try, page: Page | None) -> None:
+        """Note a try, and keep its reading if it is better than the one before."""
+        if page is None:
+            self.trail.append(step)
+        elif self.page is None or _is_better(page, self.page):
+            self.trail = [_set_aside(one, step, page) if one.engine == self.kept else one for one in self.trail]
+            self.trail.append(step)
+            self.page, self.kept = page, step.engine
+        else:
+            winner = next(one for one in self.trail if one.engine == self.kept)
+            self.trail.append(_set_aside(step, winner, self.page))
+
+    def is_done(self) -> bool:
+        """Whether the reading kept is good enough to stop."""
+        if self.page is None:
+            return False
+        if not self.page.text.strip():
+            return self._enough == 0 or not self._has_ink()
+        return self.page.confidence is None or self.page.confidence >= self._enough
+
+
+def chain_order(backend: str, fallback: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:
+    """The names of a worker's chain, from the settings ``OCR_BACKEND`` and ``OCR_FALLBACK``.
+
+    ``backend`` "auto" means all of ``DEFAULT_ORDER`` that is ``known``; a name starts the chain there. ``fallback``
+    says what follows (an empty one: nothing), ``None`` the rest of the default order. Raises ``ConfigurationError`` for
+    a name, asked for by a person, that is not known.
+    """
+    asked = [*(() if backend == "auto" else (backend,)), *(fallback or ())]
+    for name in asked:
+        if name not in known:
+            names = ", ".join(("auto", *known))
+            raise ConfigurationError(problem=f'There is no engine "{name}". Use one of: {names}.')
+    available = [name for name in DEFAULT_ORDER if name in known]
+    if backend == "auto":
+        return tuple(dict.fromkeys(available if fallback is None else fallback or available))
+    after = available[available.index(backend) + 1 :] if backend in available else available
+    return tuple(dict.fromkeys((backend, *(after if fallback is None else fallback))))
+
+
+def _is_better(page: Page, than: Page) -> bool:
+    mine, yours = len(page.text), len(than.text)
+    if min(mine, yours) < _FAR_LESS_TEXT * max(mine, yours):
+        return mine > yours
+    return (page.confidence or 0.0) > (than.confidence or 0.0)
+
+
+def _set_aside(loser: Try, winner: Try, page: Page) -> Try:
+    sure = "" if winner.confidence is None else f" at confidence {winner.confidence:.2f}"
+    reason = f"The reading by {winner.engine} was kept: {len(page.text)} characters{sure}."
+    return Try(loser.engine, Outcome.KEPT_OTHER, reason, loser.seconds, loser.confidence)
+
+
+def _why_not(found: Availability, languages: Sequence[str]) -> str:
+    """Why an engine cannot take the page; empty when it can."""
+    if not found.ready:
+        return found.reason or "It is not ready here."
+    missing = [language for language in languages if language not in found.languages] if found.languages else []
+    return f"It has no model for {', '.join(missing)}; it reads {', '.join(found.languages)}." if missing else ""
+
+
+def _judge(error: Exception) -> tuple[Outcome, str]:
+    """What an exception means for the trail, in words without paths or internals."""
+    if isinstance(error, GarbageError):
+        return Outcome.GARBAGE, "What it gave back is not a reading."
+    if isinstance(error, CopyistError):
+        return Outcome.FAILED, error.detail
+    if isinstance(error, MemoryError):
+        return Outcome.FAILED, "It ran out of memory."
+    return Outcome.FAILED, "It stopped with an error; the log has the details."

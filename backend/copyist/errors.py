@@ -1,0 +1,193 @@
+"""The one tree of errors that a person may see.
+
+Each class carries a stable ``code``, the HTTP ``status`` it answers with, whether trying again can help (``retry``),
+and a ``detail`` that tells the person the way out. Fill the detail's fields by keyword: ``TooManyPages(pages=9, limit=5)``.
+Internal text (paths, library messages) belongs in the log, never in ``detail``.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class CopyistError(Exception):
+    """Base of all errors that are shown to people. Raise a subclass."""
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+    retry: ClassVar[bool] = False
+    title: ClassVar[str] = "Something went wrong"
+    template: ClassVar[str] = "Something went wrong on our side. The log has the reason."
+
+    def __init__(self, **fields: object) -> None:
+        self.fields = fields
+        self.detail = self.template.format(**fields)
+        super().__init__(self.detail)
+
+
+# --- the upload -------------------------------------------------------------------------------------------------
+
+
+class EmptyUpload(CopyistError):
+    """The file has no bytes."""
+
+    code, status, title = "empty_upload", 400, "The file is empty"
+    template = "The file you sent has no bytes. Choose another file, or check that it was saved completely."
+
+
+class MissingFile(CopyistError):
+    """The form has no file under the expected name."""
+
+    code, status, title = "missing_file", 400, "No file was sent"
+    template = 'Send the file as the multipart field "{field}".'
+
+
+class InvalidOption(CopyistError):
+    """A field of the upload has a value we do not know."""
+
+    code, status, title = "invalid_option", 422, "An option has a value that is not known"
+    template = '"{value}" is not a value for {option}. Use {allowed}.'
+
+
+class UnsupportedMedia(CopyistError):
+    """The bytes are of no kind we can read."""
+
+    code, status, title = "unsupported_media", 415, "This kind of file cannot be read"
+    template = (
+        "By its content this file is not one of the kinds that can be read: "
+        "PDF, PNG, JPEG, TIFF, WebP, BMP, GIF, AVIF, HEIC or JPEG 2000."
+    )
+
+
+class FileTooLarge(CopyistError):
+    """More bytes than ``MAX_BYTES``."""
+
+    code, status, title = "file_too_large", 413, "The file is too large"
+    template = "The file is larger than {limit_mb} MB, the limit of this server. Split it, or ask for a higher limit."
+
+
+class TooManyPixels(CopyistError):
+    """A page with more pixels than ``MAX_PIXELS``; refused before it is decoded."""
+
+    code, status, title = "too_many_pixels", 413, "A page is too large"
+    template = (
+        "A page of {width} x {height} pixels is over the limit of {limit_mp} megapixels. "
+        "Scan it at a lower resolution."
+    )
+
+
+class TooManyPages(CopyistError):
+    """More pages than ``MAX_PAGES``."""
+
+    code, status, title = "too_many_pages", 413, "The document has too many pages"
+    template = "The document has {pages} pages; this server reads at most {limit}. Split it, or ask for some pages."
+
+
+class DamagedFile(CopyistError):
+    """The file is of a known kind but cannot be opened or decoded."""
+
+    code, status, title = "damaged_file", 422, "The file is damaged"
+    template = "The file looks like {kind} but it is damaged or cut short. Save or scan it again."
+
+
+class NoPages(CopyistError):
+    """A document with zero pages."""
+
+    code, status, title = "no_pages", 422, "The document has no pages"
+    template = "The document has no pages to read."
+
+
+class PagesOutOfRange(CopyistError):
+    """A page range that names pages the document does not have."""
+
+    code, status, title = "pages_out_of_range", 422, "These pages do not exist"
+    template = 'The pages "{pages}" are not in this document of {total} pages.'
+
+
+class Encrypted(CopyistError):
+    """A PDF that does not open without the right password."""
+
+    code, status, title = "encrypted", 422, "The PDF is protected by a password"
+    template = 'The PDF is protected. Send it again with its password in the field "password".'
+
+
+class WrongPassword(Encrypted):
+    """The password that came with the upload does not open the PDF."""
+
+    template = "The password does not open this PDF. Check it and send the file again."
+
+
+class FileGone(CopyistError):
+    """The bytes of an upload are not in the blob store."""
+
+    code, status, title = "file_gone", 410, "The file is gone"
+    template = "The file of this job is not in the storage any more. Send it again."
+
+
+# --- a page -----------------------------------------------------------------------------------------------------
+
+
+class PageFailed(CopyistError):
+    """No engine of the chain made a reading of the page."""
+
+    code, status, retry, title = "page_failed", 422, True, "The page could not be read"
+    template = "No engine could read this page ({engines}). The page's trail says what each one answered."
+
+
+class PageDamaged(CopyistError):
+    """The page of a document cannot be rendered."""
+
+    code, status, title = "page_damaged", 422, "The page is damaged"
+    template = "Page {number} of the document is damaged and cannot be shown. The other pages are not affected."
+
+
+class WorkerCrashed(CopyistError):
+    """A page whose worker died every time it was read."""
+
+    code, status, title = "worker_crashed", 422, "The page stopped its worker"
+    template = "Reading this page stopped its worker {attempts} times, so it was given up. The rest was read."
+
+
+class NoPageRead(CopyistError):
+    """A job in which no page at all could be read."""
+
+    code, status, retry, title = "no_page_read", 422, True, "No page could be read"
+    template = "None of the {pages} pages could be read. The pages say why, one by one."
+
+
+# --- the service ------------------------------------------------------------------------------------------------
+
+
+class NotFound(CopyistError):
+    """There is no such thing, or it is not yours."""
+
+    code, status, title = "not_found", 404, "Not found"
+    template = "There is no {what} with this id."
+
+
+class NotReady(CopyistError):
+    """The result is asked for before the job has ended."""
+
+    code, status, retry, title = "not_ready", 409, True, "The result is not ready"
+    template = "The job is {status}. Poll it until it is completed, or add ?wait=seconds."
+
+
+class NoResult(CopyistError):
+    """The result is asked for of a job that ended without one."""
+
+    code, status, title = "no_result", 409, "The job has no result"
+    template = "The job ended as {status} and has no result."
+
+
+class Unavailable(CopyistError):
+    """The service cannot do this right now."""
+
+    code, status, retry, title = "unavailable", 503, True, "Not available right now"
+    template = "{what} is not available right now. Try again in a moment."
+
+
+class ConfigurationError(CopyistError):
+    """A setting that cannot work; raised at start, with the way out."""
+
+    code, title = "configuration", "A setting cannot work"
+    template = "{problem}"

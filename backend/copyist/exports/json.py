@@ -1,0 +1,27 @@
+"""The whole document tree as JSON: ``{"version": 1, "pages": [...]}``, and back.
+
+Fields are those of ``copyist.document``; boxes are ``[left, top, right, bottom]`` in pixels of the page as uploaded.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from copyist.document import Document, Page, Record
+
+
+class Tree(Record):
+    """What the file holds. ``version`` goes up when a field changes its meaning or goes away."""
+
+    version: Literal[1] = 1
+    pages: tuple[Page, ...] = ()
+
+
+def write(document: Document) -> bytes:
+    """The document as UTF-8 JSON on one line; indenting a book of words would double its size."""
+    return Tree(pages=document.pages).model_dump_json().encode()
+
+
+def read(data: bytes) -> Document:
+    """The document that ``write`` wrote; raises ``pydantic.ValidationError`` for anything else."""
+    return Document(pages=Tree.model_validate_json(data).pages)

@@ -1,0 +1,125 @@
+"""Markdown (CommonMark with GitHub's task lists and ``$$`` formulas) that says what the page says and no more.
+
+Text is escaped where it would become markup by accident. Lines of a paragraph stay lines: Markdown flows them into
+one paragraph, and a person who compares with the page finds them again. The first title is ``#``, the others ``##``,
+for pages carry no levels. Pages are parted by ``<!-- page 2 -->`` and not by a rule: a sentence often runs on across
+the page's end, where a rule would show a break its author never made, and the number leads back to the scan.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import count, groupby
+
+from copyist.document import Block, BlockKind, Document, Line, Page
+from copyist.exports.marks import Mark, mark_of
+
+# Spaces that must not break stay; every other run of white space, a line break in a line's text too, is one space.
+_SPACES = re.compile(r"[^\S\xa0\u2007\u202f]+")
+# An underscore inside a word and an ampersand that begins no entity are harmless, and ugly when escaped.
+_SPECIAL = re.compile(r"[\\`*\[\]<~$|]|(?<![^\W_])_|_(?![^\W_])|&(?=#|\w+;)")
+# What begins a heading, quote or list, and what underlines a heading or a table's head (CommonMark 0.31, sections 4
+# and 5; GitHub's tables, 4.10).
+_OPENING = re.compile(r"(?=#{1,6}(?: |$)|>|[-+](?: |$)|=+$|:?-[- ]*:?$)")
+_NUMBERED = re.compile(r"([0-9]{1,9})(?=[.)](?: |$))")
+
+
+def write(document: Document) -> bytes:
+    """The document as Markdown in UTF-8, ending in one newline."""
+    titles = count()
+    parts: list[str] = []
+    for page in document.pages:
+        if len(document.pages) > 1:
+            parts.append(f"<!-- page {page.number} -->")
+        parts.extend(part for part in _parts(page, titles) if part)
+    return ("\n\n".join(parts) + "\n").encode()
+
+
+def escape(text: str) -> str:
+    """One line of text as Markdown that renders as this very text, wherever in a paragraph it stands."""
+    plain = _SPACES.sub(" ", text.replace("\0", "\N{REPLACEMENT CHARACTER}")).strip()
+    special = _SPECIAL.sub(r"\\\g<0>", plain)
+    if number := _NUMBERED.match(special):
+        return f"{number[0]}\\{special[number.end() :]}"
+    return f"\\{special}" if _OPENING.match(special) else special
+
+
+def _parts(page: Page, titles: Iterator[int]) -> Iterator[str]:
+    pieces = [piece for block in page.blocks for piece in _pieces(block)]
+    for kind, blocks in groupby(pieces, key=lambda piece: piece.kind):
+        if kind is BlockKind.LIST:
+            yield _list([line for block in blocks for line in block.lines])
+        else:
+            yield from (_block(block, titles) for block in blocks)
+
+
+def _block(block: Block, titles: Iterator[int]) -> str:
+    if block.kind is BlockKind.FORMULA and block.markup:
+        return f"$$\n{_solid(block.markup)}\n$$"
+    if block.kind is BlockKind.TABLE and block.markup:
+        return _solid(block.markup)
+    lines = [text for line in block.lines if (text := escape(line.text))]
+    if block.kind is BlockKind.TITLE and lines:
+        # Hashes at the end of a heading would be taken for its closing sequence.
+        return re.sub(r"(?<= )#+$", r"\\\g<0>", f"{'##' if next(titles) else '#'} {' '.join(lines)}")
+    # Rows of a table that has no markup must not flow into each other.
+    return ("\\\n" if block.kind is BlockKind.TABLE else "\n").join(lines)
+
+
+def _solid(markup: str) -> str:
+    """Markup without blank lines, which would end it for Markdown."""
+    return "\n".join(line for line in markup.strip().splitlines() if line.strip())
+
+
+def _pieces(block: Block) -> Iterator[Block]:
+    """The block, a text with a list in it parted in two.
+
+    A list begins where the block does or where two lines running are marked, and half of its lines are marked. A dash
+    is no mark here: French and Spanish books begin every speech with one.
+    """
+    marks = [mark_of(line.text) for line in block.lines] if block.kind is BlockKind.TEXT else []
+    marked = [mark is not None and not mark.dash and mark.text != "" for mark in marks]
+    starts = (index for index, mark in enumerate(marked) if mark and (not index or any(marked[index + 1 : index + 2])))
+    start = next(starts, len(marked))
+    if 2 * sum(marked[start:]) < len(marked) - start or start == len(marked):
+        yield block
+        return
+    if start:
+        yield block.model_copy(update={"lines": block.lines[:start]})
+    yield block.model_copy(update={"lines": block.lines[start:], "kind": BlockKind.LIST})
+
+
+def _list(lines: Iterable[Line]) -> str:
+    items = list(_items(lines))
+    numbers = [mark.number for mark, _ in items]
+    # Markdown numbers a list by itself: only numbers that count up by one come out as they were read.
+    first = numbers[0] if numbers else None
+    counted = first is not None and numbers == list(range(first, first + len(numbers)))
+    return "\n".join(_item(mark, more, counted=counted) for mark, more in items)
+
+
+def _items(lines: Iterable[Line]) -> Iterator[tuple[Mark, list[str]]]:
+    """Each item's mark with the lines that follow under it. In a list without any mark every line is an item."""
+    read = [(mark_of(line.text), line.text) for line in lines if line.text.strip()]
+    marked = any(mark for mark, _ in read)
+    item: tuple[Mark, list[str]] | None = None
+    for mark, text in read:
+        if mark is None and marked and item:
+            item[1].append(text)
+            continue
+        if item:
+            yield item
+        item = (mark or Mark(text), [])
+    if item:
+        yield item
+
+
+def _item(mark: Mark, more: list[str], *, counted: bool) -> str:
+    head = "- " if mark.number is None or not counted else f"{mark.number}. "
+    box = {None: "", True: "[x] ", False: "[ ] "}[mark.checked]
+    if mark.number is not None and not counted:
+        mark = replace(mark, text=f"{mark.number}. {mark.text}")
+    lines = [text for line in (mark.text, *more) if (text := escape(line))]
+    return head + box + ("\n" + " " * len(head)).join(lines)

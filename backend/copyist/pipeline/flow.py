@@ -1,0 +1,123 @@
+"""The way of a page, on one screen: its text layer if it has a real one, else the first engine of the chain that reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Protocol
+
+from copyist.document import Page
+from copyist.engines.base import Engine, Mode, ReadOptions, Try
+from copyist.errors import DamagedFile, PageDamaged, TooManyPixels
+from copyist.pipeline.assemble import assemble, is_blank
+from copyist.pipeline.prepare import place
+from copyist.pipeline.render import REFERENCE_DPI, PageSource
+from copyist.pipeline.textlayer import read_text_layer
+from copyist.pipeline.upright import read_upright
+
+_NO_SKIPS: Mapping[str, Try] = MappingProxyType({})
+_NOT_THE_ENGINE = (PageDamaged, DamagedFile, TooManyPixels)
+"""What is wrong with the page itself: no other engine would do better."""
+VERSION = 1
+"""Raise it when rendering or preparing changes what engines see: cached readings are then made again."""
+
+
+class TextPolicy(StrEnum):
+    """What to do with the text layer of a PDF page: use it if it is real, never, or read nothing else."""
+
+    AUTO = "auto"
+    FORCE = "force"
+    ONLY = "only"
+
+
+class ChainReading(Protocol):
+    """What a chain made of a page."""
+
+    @property
+    def page(self) -> Page | None: ...
+    @property
+    def trail(self) -> tuple[Try, ...]: ...
+    @property
+    def degraded(self) -> bool: ...
+    @property
+    def may_be_cached(self) -> bool: ...
+
+
+class Chain(Protocol):
+    """The engines in their order, as ``copyist.engines.chain`` goes through them."""
+
+    def read(
+        self,
+        read_with: Callable[[Engine], Page],
+        *,
+        languages: Sequence[str],
+        skip: Mapping[str, Try],
+        on_start: Callable[[str], object],
+        has_ink: Callable[[], bool],
+        let_through: tuple[type[BaseException], ...],
+    ) -> ChainReading:
+        """Read one page."""
+        ...
+
+
+@dataclass(frozen=True)
+class PageReading:
+    """A page as it was read, ``None`` when no engine could; every engine tried; whether it is only a placeholder."""
+
+    page: Page | None
+    trail: tuple[Try, ...] = ()
+    degraded: bool = False
+    may_be_cached: bool = True
+
+
+def read_page(
+    source: PageSource,
+    number: int,
+    *,
+    chain: Chain,
+    options: ReadOptions,
+    text: TextPolicy = TextPolicy.AUTO,
+    skip: Mapping[str, Try] = _NO_SKIPS,
+    on_start: Callable[[str], object] = str,
+    let_through: tuple[type[BaseException], ...] = (),
+) -> PageReading:
+    """Read page ``number`` (from 1) of an open file.
+
+    ``skip``, ``on_start`` and ``let_through`` go to the chain: engines known to fail on this page, who hears which engine
+    starts, and exceptions (a cancel, a time limit) that are no engine's fault. Raises ``PageDamaged``, ``DamagedFile`` or
+    ``TooManyPixels`` when there is no page to show an engine.
+    """
+    if text is not TextPolicy.FORCE and options.mode is Mode.DOCUMENT:
+        page = read_text_layer(source, number, always=text is TextPolicy.ONLY)
+        if page is not None:
+            return PageReading(page)
+    reading = chain.read(
+        lambda engine: read_with(engine, source, number, options),
+        languages=options.languages,
+        skip=skip,
+        on_start=on_start,
+        has_ink=lambda: not is_blank(source.image(number, REFERENCE_DPI)),
+        let_through=(*_NOT_THE_ENGINE, *let_through),
+    )
+    return PageReading(reading.page, reading.trail, reading.degraded, reading.may_be_cached)
+
+
+def read_with(engine: Engine, source: PageSource, number: int, options: ReadOptions) -> Page:
+    """One engine's reading of a page, in the coordinates of the page as uploaded.
+
+    The page is prepared as it seems to lie. Where the reading is so doubtful that it may lie otherwise, that is
+    looked into, and it is read once more.
+    """
+    whole = place(source.image(number, engine.dpi), source.size(number))
+    if options.mode is Mode.DOCUMENT:
+        prepared, reading = read_upright(engine, whole, options)
+    else:
+        prepared, reading = whole, engine.read([whole.image], options)[0]
+    return assemble(reading, prepared.placement, number=number, dpi=source.dpi(number))
+
+
+def render_settings() -> str:
+    """What decides which pixels engines see: a part of the result cache's key."""
+    return f"pipeline-{VERSION}@{REFERENCE_DPI}"

@@ -1,0 +1,1 @@
+"""The queue: Celery's tasks and what they join: database, storage, pipeline and engines."""

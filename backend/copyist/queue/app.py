@@ -1,0 +1,127 @@
+"""Celery: the worker's application, its settings, and what its processes do when they start, stop and die.
+
+``celery -A copyist.queue.app`` finds ``app`` here. The settings behind it were measured for this broker: late
+acknowledgement with a prefetch of one, no result backend, no retries by Celery (the database retries), a long visibility
+timeout that is the same everywhere, and the pool ``prefork`` alone, because only it can stop a page that runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import warnings
+from typing import Any
+
+# Before any library reads them: one thread per process, pages are shared out over processes.
+for _name in ("OMP_THREAD_LIMIT", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+from billiard.exceptions import WorkerLostError  # noqa: E402
+from celery import signals  # noqa: E402
+from celery.exceptions import SecurityWarning  # noqa: E402
+
+from copyist import log as logs  # noqa: E402
+from copyist import settings as configuration  # noqa: E402
+from copyist.db import presence  # noqa: E402
+from copyist.queue import upkeep  # noqa: E402
+from copyist.queue.context import context, forget_parent  # noqa: E402
+from copyist.queue.routing import SWEEP, Queue, celery_app  # noqa: E402
+
+log = logging.getLogger(__name__)
+
+settings = configuration.load()
+app = celery_app(settings.redis_url)
+app.conf.update(
+    include=["copyist.queue.tasks"],
+    task_acks_late=True,
+    task_reject_on_worker_lost=False,
+    worker_prefetch_multiplier=1,
+    worker_pool="prefork",
+    worker_concurrency=settings.celery_worker_concurrency,
+    worker_max_tasks_per_child=settings.worker_max_tasks_per_child or None,
+    # The watch ends a process that hangs; this is for one whose threads cannot run either.
+    task_time_limit=4 * settings.engine_timeout_s + settings.intake_timeout_s,
+    # A child that is replaced loads nothing until its first page, but a busy machine may be slow to start it.
+    worker_proc_alive_timeout=120,
+    worker_hijack_root_logger=False,
+    worker_send_task_events=True,
+    task_send_sent_event=True,
+    worker_soft_shutdown_timeout=10,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    beat_scheduler="copyist.queue.beat:Scheduler",
+    beat_schedule={"sweep": {"task": SWEEP, "schedule": settings.sweep_interval_s}},
+    beat_max_loop_interval=settings.sweep_interval_s,
+)
+
+SHOW_EVERY_S = 5.0
+
+
+def worker_name() -> str:
+    """The name under which this worker shows itself."""
+    return f"{os.environ.get('COPYIST_WORKER_NAME') or 'worker'}-{os.getpid()}@{socket.gethostname()}"
+
+
+@signals.setup_logging.connect
+def _logging(**_: Any) -> None:
+    logs.setup(settings.log_level, settings.log_format)
+    # Containers run as their own user; somebody who starts a worker as root has reasons, and need not be told each time.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
+
+
+@signals.celeryd_after_setup.connect
+def _choose_queues(instance: Any, **_: Any) -> None:
+    """Serve the queues of the engines that are here, unless the command line named some."""
+    queues = instance.app.amqp.queues
+    if queues.consume_from.keys() <= {Queue.CPU.value}:
+        queues.select(context().queues())
+
+
+@signals.worker_process_init.connect
+def _forked(**_: Any) -> None:
+    forget_parent()
+
+
+@signals.worker_ready.connect
+def _ready(sender: Any, **_: Any) -> None:
+    """Show this worker now and every few seconds, from the worker's own loop: no thread that a fork could catch."""
+    here = context()
+    engines, queues = here.engines(), list(app.amqp.queues.consume_from)
+    chain = here.chain({})
+    first = next((name for name in chain.order() if engines[name]["ready"]), "none")
+    log.info("Initialized OCR service with backend: %s", first)
+    for name, facts in engines.items():
+        if not facts["ready"]:
+            log.info("OCR engine %s is not ready: %s", name, facts["reason"])
+
+    def show() -> None:
+        try:
+            with here.db.write() as session:
+                presence.show(
+                    session, worker_name(), queues=queues, concurrency=settings.celery_worker_concurrency, engines=engines
+                )
+        except Exception as error:
+            log.warning("this worker could not show itself: %s", type(error).__name__)
+
+    show()
+    sender.timer.call_repeatedly(SHOW_EVERY_S, show)
+
+
+@signals.worker_shutdown.connect
+def _leave(**_: Any) -> None:
+    try:
+        with context().db.write() as session:
+            presence.leave(session, worker_name())
+    except Exception as error:
+        log.warning("this worker could not sign off: %s", type(error).__name__)
+
+
+@signals.task_failure.connect
+def _died(task_id: str, exception: BaseException, **_: Any) -> None:
+    """Runs in the worker's main process when the child that had the task died: its pages need not wait for the sweeper."""
+    if isinstance(exception, WorkerLostError):
+        try:
+            upkeep.recover_task(context(), task_id)
+        except Exception as error:
+            log.warning("the sweeper will recover task %s: %s", task_id, type(error).__name__)

@@ -1,0 +1,119 @@
+"""What a process of the queue works with: settings, database, storage, the broker, the engines."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from copyist import settings as configuration
+from copyist.db import migrate
+from copyist.db.session import Database
+from copyist.engines import chain as chains
+from copyist.document import Mode
+from copyist.engines.base import EngineSettings, ReadOptions
+from copyist.engines.registry import Registry
+from copyist.pipeline.flow import render_settings
+from copyist.queue.routing import Queue, Sender, celery_app
+from copyist.settings import Settings
+from copyist.storage import Storage
+
+
+def engine_settings(settings: Settings) -> EngineSettings:
+    """What engines may know of the configuration."""
+    return EngineSettings(weights=settings.weights_dir, tessdata=settings.tessdata_prefix)
+
+
+@dataclass
+class Context:
+    """One per process."""
+
+    settings: Settings
+    db: Database
+    storage: Storage
+    sender: Sender
+    registry: Registry
+    holder: str
+
+    def chain(self, options: Mapping[str, Any]) -> chains.Chain:
+        """The chain of engines for a job's options."""
+        return make_chain(self.settings, self.registry, options.get("engine"))
+
+    def read_options(self, options: Mapping[str, Any]) -> ReadOptions:
+        """A job's options as engines take them."""
+        languages = tuple(options.get("languages") or self.settings.ocr_languages)
+        return ReadOptions(mode=Mode(options.get("mode", Mode.DOCUMENT)), languages=languages)
+
+    def cache_key(self, sha256: str, number: int, options: Mapping[str, Any], chain: chains.Chain) -> str | None:
+        """Where a reading is kept for the next time: all that it depends on, or ``None`` with the cache off."""
+        if not self.settings.result_cache:
+            return None
+        read = self.read_options(options)
+        parts = [sha256, number, render_settings(), chain.identity(), read.mode, read.languages, options.get("text")]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def queues(self) -> list[str]:
+        """The queues this worker serves: ``gpu`` where an engine that needs one is ready, ``cpu`` otherwise, too."""
+        ready = [name for name, found in self.registry.survey().items() if found.ready]
+        on_gpu = {name for name in ready if self.registry.engine_class(name).needs_gpu}
+        if self.settings.ocr_backend == "auto":
+            return [Queue.CPU.value, *([Queue.GPU.value] if on_gpu else [])]
+        start = self.registry.engine_class(self.settings.ocr_backend)
+        return [Queue.GPU.value if start.needs_gpu else Queue.CPU.value]
+
+    def engines(self) -> dict[str, dict[str, Any]]:
+        """What this worker tells about its engines."""
+        return {
+            name: {
+                "ready": found.ready, "reason": found.reason, "version": found.version,
+                "languages": list(found.languages), "needs_gpu": self.registry.engine_class(name).needs_gpu,
+                "modes": sorted(self.registry.engine_class(name).modes),
+            }
+            for name, found in self.registry.survey().items()
+        }  # fmt: skip
+
+
+def build(settings: Settings) -> Context:
+    """Connect everything for ``settings``; the database is migrated first."""
+    migrate.upgrade(settings.database)
+    return Context(
+        settings=settings,
+        db=Database(settings.database),
+        storage=Storage(settings.storage),
+        sender=Sender(celery_app(settings.redis_url), settings.redis_url),
+        registry=Registry(engine_settings(settings), settings.ocr_plugins),
+        holder=f"{socket.gethostname()}:{os.getpid()}",
+    )
+
+
+_inherited: list[Context] = []
+
+
+@cache
+def context() -> Context:
+    """The context of this process."""
+    return build(configuration.load())
+
+
+def forget_parent() -> None:
+    """In a forked child: make our own connections, and keep the parent's from being closed under it by the collector."""
+    if context.cache_info().currsize:
+        _inherited.append(context())
+        context.cache_clear()
+
+
+def make_chain(settings: Settings, registry: Registry, engine: str | None) -> chains.Chain:
+    """The chain for a wish (``None``: as configured); raises ``InvalidOption`` for an engine that does not exist.
+
+    Somebody who asks for an engine gets that one first, whatever the strategy.
+    """
+    if engine is not None:
+        registry.engine_class(engine)
+    names = chains.chain_order(engine or settings.ocr_backend, settings.ocr_fallback or None, registry.names)
+    strategy = chains.Strategy.BEST if engine else chains.Strategy(settings.ocr_strategy)
+    return chains.Chain(registry, names, strategy, settings.ocr_climb_threshold)

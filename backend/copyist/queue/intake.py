@@ -1,0 +1,101 @@
+"""Intake: look into a job's file once, make its page rows, and set the first pages going."""
+
+from __future__ import annotations
+
+import logging
+
+import structlog
+
+from copyist import storage
+from copyist.db import jobs, pages, presence, readings
+from copyist.db.states import JobStatus
+from copyist.db.tables import Job
+from copyist.errors import CopyistError
+from copyist.media import MediaKind
+from copyist.pageranges import parse_pages
+from copyist.pipeline.intake import inspect
+from copyist.queue.context import Context
+from copyist.queue.reading import read_one
+from copyist.queue.upkeep import window
+from copyist.queue.watch import Watch
+
+log = logging.getLogger(__name__)
+
+
+def take_in(context: Context, job_id: str, *, token: str) -> None:
+    """Take a job in, if nobody else has. The first page is read at once, by this very process."""
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(job=job_id)
+    settings = context.settings
+    with context.db.write() as session:
+        job = jobs.claim_intake(
+            session, job_id, token=token, lease_s=settings.lease_s, max_attempts=settings.page_attempts
+        )
+        kind = MediaKind(jobs.kind_of(session, job)) if job else None
+    if job is None or kind is None:
+        return
+    with _watch(context, job_id, token) as watch:
+        watch.stage("intake", settings.intake_timeout_s)
+        try:
+            numbers = _numbers(context, job, kind)
+        except CopyistError as error:
+            _refuse(context, job_id, token, error)
+            return
+    first = _open(context, job_id, token, numbers)
+    if first is not None:
+        read_one(context, job_id, first, token=token)
+
+
+def _watch(context: Context, job_id: str, token: str) -> Watch:
+    def extend() -> bool:
+        with context.db.write() as session:
+            return jobs.extend(session, job_id, token, context.settings.lease_s)
+
+    # A file that holds intake up is tried again like one that kills it, and given up in the same way.
+    return Watch(extend=extend, overrun=lambda _stage, _limit_s: None)
+
+
+def _numbers(context: Context, job: Job, kind: MediaKind) -> tuple[int, ...]:
+    """The page numbers to read."""
+    settings = context.settings
+    with context.storage.local(storage.file_key(job.file_sha256)) as path:
+        # With a page range only the chosen pages count against the limit.
+        wanted = job.options.get("pages")
+        found = inspect(path, kind, max_pages=settings.max_pages, max_pixels=settings.max_pixels)
+    return parse_pages(wanted, found.pages) if wanted else tuple(range(1, found.pages + 1))
+
+
+def _refuse(context: Context, job_id: str, token: str, error: CopyistError) -> None:
+    log.info("the file cannot be read: %s", error.code)
+    with context.db.write() as session:
+        job = jobs.held(session, job_id, token)
+        if job is not None:
+            jobs.end(session, job, JobStatus.FAILED, error)
+    context.sender.ring(job_id)
+
+
+def _open(context: Context, job_id: str, token: str, numbers: tuple[int, ...]) -> int | None:
+    """Make the page rows, serve what was read before, send the window; gives the page to read here and now."""
+    with context.db.write() as session:
+        job = jobs.held(session, job_id, token)
+        if job is None:
+            return None
+        jobs.open_pages(session, job, numbers)
+        _serve_known(context, session, job, numbers)
+        ended = jobs.close_if_read(session, job)
+        size = window(context, presence.capacity(session), job.queue)
+        sending = [] if ended else pages.take_to_send(session, job_id, size)
+    if ended:
+        log.info("all %d pages were read before", len(numbers))
+    context.sender.ring(job_id)
+    context.sender.pages(job_id, sending[1:], queue=job.queue, priority=job.priority)
+    return sending[0] if sending else None
+
+
+def _serve_known(context: Context, session: readings.Session, job: Job, numbers: tuple[int, ...]) -> None:
+    chain = context.chain(job.options)
+    keys = {number: context.cache_key(job.file_sha256, number, job.options, chain) for number in numbers}
+    found = readings.cached(session, [key for key in keys.values() if key is not None])
+    pages.serve_from_cache(
+        session, job, {number: found[key] for number, key in keys.items() if key is not None and key in found}
+    )

@@ -1,0 +1,160 @@
+"""Reading one page: claim it, read it under a watch, write its one result, send the next."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import structlog
+
+from copyist import storage
+from copyist.db import pages, readings
+from copyist.db.pages import Claim, Finished
+from copyist.db.tables import Job
+from copyist.document import TextPolicy
+from copyist.engines.base import Outcome, Try
+from copyist.errors import CopyistError, FileGone, PageFailed
+from copyist.media import MediaKind
+from copyist.pipeline.flow import PageReading
+from copyist.pipeline.flow import read_page as read
+from copyist.pipeline.render import PageSource
+from copyist.queue.context import Context
+from copyist.queue.watch import Watch
+
+log = logging.getLogger(__name__)
+
+CRASHES_ALLOWED = 1
+"""Lost workers that an engine is forgiven on one page: one may be bad luck, two are a pattern."""
+
+
+def read_one(context: Context, job_id: str, number: int, *, token: str) -> None:
+    """Read a page, if nobody else has it. Running this twice, or late, gives the same rows."""
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(job=job_id, page=number)
+    settings = context.settings
+    with context.db.write() as session:
+        claim = pages.claim(
+            session, job_id, number, token=token, lease_s=settings.lease_s, max_attempts=settings.page_attempts
+        )
+    if claim is None:
+        return
+    finished = _serve_known(context, claim) or _read(context, claim)
+    if finished is None:
+        log.info("the page was cancelled or taken over while it was read; this reading is dropped")
+        return
+    if finished.send:
+        with context.db.read() as session:
+            job = session.get_one(Job, job_id)
+        context.sender.pages(job_id, finished.send, queue=job.queue, priority=job.priority)
+    context.sender.ring(job_id)
+
+
+def _serve_known(context: Context, claim: Claim) -> Finished | None:
+    """The same page was read in the meantime, for another job: use that."""
+    key = _key(context, claim)
+    if key is None:
+        return None
+    with context.db.write() as session:
+        reading = readings.cached(session, [key]).get(key)
+        if reading is None:
+            return None
+        return pages.finish_with(session, claim.lease, reading, earlier=claim.trail)
+
+
+def _key(context: Context, claim: Claim) -> str | None:
+    chain = context.chain(claim.options)
+    return context.cache_key(claim.file_sha256, claim.lease.number, claim.options, chain)
+
+
+def _read(context: Context, claim: Claim) -> Finished | None:
+    try:
+        with _watch(context, claim) as watch:
+            reading = _through_the_pipeline(context, claim, watch)
+    except CopyistError as error:
+        return _fail(context, claim, error)
+    except Exception:
+        log.exception("the page could not be read")
+        return _fail(context, claim, CopyistError())
+    trail = [*_earlier(claim), *(_as_row(step) for step in reading.trail)]
+    if reading.page is None:
+        tried = ", ".join(dict.fromkeys(step.engine for step in reading.trail))
+        return _fail(context, claim, PageFailed(engines=tried), trail)
+    key = _key(context, claim) if reading.may_be_cached else None
+    log.info("read by %s", reading.page.engine)
+    with context.db.write() as session:
+        return pages.finish(
+            session, claim.lease, reading.page, trail=trail, degraded=reading.degraded, cache_key=key
+        )
+
+
+def _through_the_pipeline(context: Context, claim: Claim, watch: Watch) -> PageReading:
+    settings = context.settings
+
+    def engine_starts(name: str) -> None:
+        with context.db.write() as session:
+            pages.note_engine(session, claim.lease, name)
+        watch.stage(name, settings.engine_timeout_s)
+
+    watch.stage("rendering", settings.intake_timeout_s)
+    try:
+        with (
+            context.storage.local(storage.file_key(claim.file_sha256)) as path,
+            PageSource(path, MediaKind(claim.kind), max_pixels=settings.max_pixels) as source,
+        ):
+            return read(
+                source,
+                claim.lease.number,
+                chain=context.chain(claim.options),
+                options=context.read_options(claim.options),
+                text=TextPolicy(claim.options.get("text", TextPolicy.AUTO)),
+                skip=skips(claim.trail),
+                on_start=engine_starts,
+            )
+    except FileNotFoundError as error:
+        raise FileGone from error
+
+
+def _watch(context: Context, claim: Claim) -> Watch:
+    def extend() -> bool:
+        with context.db.write() as session:
+            return pages.extend(session, claim.lease, context.settings.lease_s)
+
+    def overrun(stage: str, limit_s: float) -> None:
+        attempt = Try(stage, Outcome.TIMED_OUT, f"It did not finish within {limit_s:g} s.", seconds=limit_s)
+        if stage in context.registry.names:
+            with context.db.write() as session:
+                pages.give_up_engine(session, claim.lease, _as_row(attempt))
+
+    return Watch(extend=extend, overrun=overrun)
+
+
+def skips(trail: tuple[Mapping[str, Any], ...]) -> dict[str, Try]:
+    """Engines to leave out on this page, by what earlier attempts met: one that hung, or took its worker down twice."""
+    crashes = Counter(step["engine"] for step in trail if step["outcome"] == Outcome.CRASHED)
+    hung = {step["engine"]: step["reason"] for step in trail if step["outcome"] == Outcome.TIMED_OUT}
+    left_out = {engine: Try(engine, Outcome.TIMED_OUT, reason) for engine, reason in hung.items()}
+    for engine, count in crashes.items():
+        if count > CRASHES_ALLOWED:
+            left_out[engine] = Try(engine, Outcome.CRASHED, f"It stopped its worker {count} times on this page.")
+    return left_out
+
+
+def _earlier(claim: Claim) -> list[Mapping[str, Any]]:
+    """Steps of earlier attempts that this attempt's trail does not repeat."""
+    left_out = skips(claim.trail)
+    return [step for step in claim.trail if step["engine"] not in left_out]
+
+
+def _as_row(step: Try) -> dict[str, Any]:
+    return {**asdict(step), "seconds": round(step.seconds, 3)}
+
+
+def _fail(
+    context: Context, claim: Claim, error: CopyistError, trail: list[Mapping[str, Any]] | None = None
+) -> Finished | None:
+    log.info("the page failed: %s", error.code)
+    with context.db.write() as session:
+        return pages.fail(session, claim.lease, error, trail=trail)

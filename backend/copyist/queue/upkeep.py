@@ -1,0 +1,134 @@
+"""The sweeper: finds work that was lost on its way and sends it again. It is the outbox, too.
+
+It runs every few seconds inside the beat process, not on a queue, so it is never behind the pages it is to rescue and
+does its part while the broker is away. A lock in the database keeps it to one at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+import redis
+
+from copyist.db import jobs, locks, pages, presence, sweep
+from copyist.db.pages import Lease
+from copyist.db.tables import Job, now
+from copyist.queue.context import Context
+from copyist.queue.routing import Queue
+
+log = logging.getLogger(__name__)
+
+SMALLEST_WINDOW = 4
+"""Pages of one job that are in flight at the least."""
+
+
+def window(context: Context, capacity: dict[str, int], queue: str) -> int:
+    """How many pages of one job may be in flight: twice what the workers of its queue can read at once."""
+    return context.settings.page_window or max(SMALLEST_WINDOW, 2 * capacity.get(queue, 0))
+
+
+def run_sweep(context: Context) -> None:
+    """One round."""
+    with context.db.write() as session:
+        if not locks.acquire(session, "sweeper", context.holder, max(30.0, 3 * context.settings.sweep_interval_s)):
+            return
+    recover_expired(context)
+    reroute_orphans(context)
+    try:
+        context.sender.check()
+    except (redis.RedisError, OSError):
+        log.warning("the broker cannot be reached; what waits is sent when it is back")
+        return
+    find_lost(context)
+    send_unsent(context)
+
+
+def recover_expired(context: Context) -> None:
+    """Leases that ran out: their workers are gone."""
+    with context.db.read() as session:
+        leases, intakes = pages.expired(session), sweep.expired_intakes(session)
+    for lease in leases:
+        recover_page(context, lease)
+    for job_id in intakes:
+        recover_intake(context, job_id)
+
+
+def recover_page(context: Context, lease: Lease) -> None:
+    """Put a page back whose reader is gone, or give it up."""
+    log.warning("page %d of job %s lost its worker", lease.number, lease.job_id)
+    with context.db.write() as session:
+        ended = pages.recover(
+            session, lease.job_id, lease.number, token=lease.token, max_attempts=context.settings.page_attempts
+        )
+    if ended:
+        context.sender.ring(lease.job_id)
+
+
+def recover_intake(context: Context, job_id: str) -> None:
+    """Put a job back whose intake is gone, or give it up."""
+    log.warning("the intake of job %s lost its worker", job_id)
+    with context.db.write() as session:
+        ended = jobs.recover_intake(session, job_id, max_attempts=context.settings.page_attempts)
+    if ended:
+        context.sender.ring(job_id)
+
+
+def recover_task(context: Context, task_id: str) -> None:
+    """The process that ran a Celery task died: put back all that it had in hand, and send it again at once."""
+    with context.db.read() as session:
+        leases, intakes = pages.held_by_task(session, task_id), sweep.intakes_of_task(session, task_id)
+    for lease in leases:
+        recover_page(context, lease)
+    for job_id in intakes:
+        recover_intake(context, job_id)
+    send_unsent(context)
+
+
+def reroute_orphans(context: Context) -> None:
+    """Work on a queue that no living worker serves goes to one that somebody does, down the chain."""
+    with context.db.write() as session:
+        capacity = presence.capacity(session)
+        for orphan in sweep.open_queues(session) - capacity.keys():
+            for target in (Queue.CPU.value, Queue.GPU.value):
+                if target in capacity:
+                    log.warning("nobody serves the queue %s; its work goes to %s", orphan, target)
+                    sweep.reroute(session, orphan, target)
+                    break
+
+
+def find_lost(context: Context) -> None:
+    """Where the broker holds fewer messages than we sent and nobody took, some were lost: those are sent again."""
+    before = now() - timedelta(seconds=context.settings.resend_after_s)
+    for queue in Queue:
+        with context.db.write() as session:
+            waiting = sweep.sent_waiting(session, queue, before)
+            missing = waiting - context.sender.waiting(queue) if waiting else 0
+            if missing > 0:
+                log.warning("%d messages of queue %s were lost; sending again", missing, queue)
+                sweep.unsend_oldest(session, queue, before, missing)
+
+
+def send_unsent(context: Context) -> None:
+    """Send every job and page that waits and was not sent, pages within their job's window."""
+    with context.db.write() as session:
+        unsent = sweep.unsent_jobs(session)
+    for job in unsent:
+        context.sender.intake(job.id, queue=job.queue, priority=job.priority)
+    with context.db.read() as session:
+        with_room, capacity = sweep.jobs_with_room(session), presence.capacity(session)
+    for job in with_room:
+        fill_window(context, job, window(context, capacity, job.queue))
+
+
+def fill_window(context: Context, job: Job, size: int) -> None:
+    """Send pages of a job until its window is full; close the job if nothing is open any more."""
+    with context.db.write() as session:
+        locked = session.get(Job, job.id, with_for_update=True)
+        if locked is None:
+            return
+        ended = jobs.close_if_read(session, locked)
+        numbers = [] if ended else pages.take_to_send(session, job.id, size - pages.in_flight(session, job.id))
+    context.sender.pages(job.id, numbers, queue=job.queue, priority=job.priority)
+    if ended:
+        context.sender.ring(job.id)

@@ -1,0 +1,101 @@
+"""Settings: environment names without a prefix, then ``.env``, then the defaults below, which work on a laptop.
+
+Read once at an edge (a command, the API's or the worker's start) by ``load()`` and handed down as values.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from copyist.errors import ConfigurationError
+
+
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """All settings of Copyist. Names in the environment are the field names in capitals."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True)
+
+    # Where it runs.
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    data_dir: Path = Path("data")
+    database_url: str = ""
+    redis_url: str = ""
+    storage_url: str = ""
+    cors_origins: Names = ()
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+
+    # Who reads.
+    ocr_backend: str = "auto"
+    ocr_fallback: Names = ()
+    ocr_strategy: Literal["best", "fast"] = "best"
+    ocr_languages: Names = ("eng",)
+    ocr_confidence_threshold: float = Field(default=0.6, ge=0, le=1)
+    ocr_climb_threshold: float = Field(default=0.85, ge=0, le=1)
+    ocr_plugins: Names = ()
+    weights_dir: Path = Path("weights")
+    tessdata_prefix: Path | None = None
+    result_cache: bool = True
+    celery_worker_concurrency: int = Field(default=2, ge=1, le=256)
+
+    # What may come in.
+    max_bytes: int = Field(default=200_000_000, ge=1)
+    max_pages: int = Field(default=2000, ge=1)
+    max_pixels: int = Field(default=100_000_000, ge=1)
+    wait_max_s: float = Field(default=60, ge=0)
+
+    # How work is kept from being lost.
+    page_window: int = Field(default=0, ge=0)
+    page_attempts: int = Field(default=3, ge=1)
+    lease_s: float = Field(default=20, ge=1)
+    sweep_interval_s: float = Field(default=5, ge=0.2)
+    resend_after_s: float = Field(default=15, ge=0.5)
+    engine_timeout_s: float = Field(default=240, ge=1)
+    intake_timeout_s: float = Field(default=60, ge=1)
+    worker_max_tasks_per_child: int = Field(default=500, ge=0)
+
+    @field_validator("ocr_fallback", "ocr_languages", "ocr_plugins", "cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        """Lists are written ``a,b``; for languages ``eng+deu`` is understood too."""
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.replace("+", ",").split(",") if part.strip())
+        return value
+
+    @field_validator("tessdata_prefix", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @property
+    def database(self) -> str:
+        """SQLAlchemy URL: ``DATABASE_URL``, else SQLite in the data folder."""
+        url = self.database_url or f"sqlite:///{(self.data_dir / 'copyist.db').absolute()}"
+        # SQLAlchemy 2.1 takes plain postgresql:// for psycopg 3; this project ships psycopg2.
+        for plain in ("postgresql://", "postgres://"):
+            if url.startswith(plain):
+                return "postgresql+psycopg2://" + url.removeprefix(plain)
+        return url
+
+    @property
+    def storage(self) -> str:
+        """Blob store URL: ``STORAGE_URL``, else ``file://`` in the data folder."""
+        return self.storage_url or (self.data_dir / "files").absolute().as_uri()
+
+
+def load(**overrides: object) -> Settings:
+    """Read the settings; ``overrides`` win. Raises ``ConfigurationError`` naming the setting that cannot work."""
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        raise ConfigurationError(problem=f"The setting {name} cannot work: {first['msg']}.") from error

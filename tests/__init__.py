@@ -1,0 +1,1 @@
+"""Tests of Copyist; `from tests.servers import ...` works from here and from worker processes."""
