@@ -1,7 +1,8 @@
 """From loose boxes to lines and blocks in reading order, for engines that only find pieces of text.
 
-Boxes are in pixels, origin top left. A row is what overlaps vertically, read from left to right; pieces of a row that a
-wide gap parts stay lines of their own (columns of a form); rows that follow each other closely are one block.
+Boxes are in pixels, origin top left. Columns come first. In a column, a row is what overlaps vertically, read from left
+to right; pieces of a row that a wide gap parts stay lines of their own (the cells of a form); rows that follow each
+other closely are one block.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 
 from copyist.document import Block, Box, Line, Word
+from copyist.engines.columns import columns_of
 
 _SAME_ROW = 0.5
 """Pieces whose vertical overlap is at least this share of the lower one's height stand in one row."""
@@ -48,10 +50,12 @@ def mean_confidence(weighed: Iterable[tuple[float | None, int]]) -> float | None
 
 
 def blocks_of(pieces: Iterable[Line]) -> tuple[Block, ...]:
-    """Pieces of text, in any order, as blocks in reading order."""
-    rows = [_lines_in(row) for row in _rows(list(pieces))]
-    if not rows:
-        return ()
+    """Pieces of text, in any order, as blocks in reading order: column by column, in each row by row."""
+    return tuple(block for column in columns_of(list(pieces)) if column for block in _blocks_in(column))
+
+
+def _blocks_in(column: list[Line]) -> tuple[Block, ...]:
+    rows = [_lines_in(row) for row in _rows(column)]
     usual = median(line.box.height for row in rows for line in row)
     blocks: list[list[Line]] = []
     bottom = 0

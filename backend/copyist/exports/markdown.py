@@ -92,10 +92,14 @@ def _pieces(block: Block) -> Iterator[Block]:
 
 
 def _list(lines: Iterable[Line]) -> str:
-    items = list(_items(lines))
+    runs = groupby(_items(lines), key=lambda item: item[0].number is not None)
+    return "\n\n".join(_run(list(items)) for _, items in runs)
+
+
+def _run(items: list[tuple[Mark, list[str]]]) -> str:
     numbers = [mark.number for mark, _ in items]
     # Markdown numbers a list by itself: only numbers that count up by one come out as they were read.
-    first = numbers[0] if numbers else None
+    first = numbers[0]
     counted = first is not None and numbers == list(range(first, first + len(numbers)))
     return "\n".join(_item(mark, more, counted=counted) for mark, more in items)
 

@@ -137,7 +137,7 @@ def _people(text: str) -> Iterator[tuple[str, str]]:
         yield person, f"{text[: label.start()]} {text[end:]}"
     if (arrow := _ARROW.search(text)) and len(arrow["person"].split()) <= 3:
         yield arrow["person"], text[: arrow.start()]
-    elif (arrow := _STROKE.search(text)) and _is_name(arrow["person"]):
+    if (arrow := _STROKE.search(text)) and _is_name(arrow["person"]):
         yield arrow["person"], text[: arrow.start()]
     if at := _AT.search(text):
         yield at["person"], f"{text[: at.start()]} {text[at.end() :]}"
