@@ -1,5 +1,5 @@
 # The commands of this project. `make run` and `make test` work on a fresh clone with nothing but Python 3.11+.
-# PYTHON=python3.12 picks the interpreter. Where pip finds more than one build of PyTorch, it takes the CPU one.
+# `make PYTHON=python3.12 run` picks the interpreter; settings come from the environment and .env, as in `PORT=9000 make run`.
 
 VENV ?= .venv
 PIP_INSTALL = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -42,14 +42,16 @@ constraints:
 
 # A stamp is newer than the files that say what to install: pip is asked only when one of them has changed.
 $(VENV)/setup.stamp: pyproject.toml constraints.txt
-	@scripts/install-tesseract
 	@scripts/make-venv $(VENV)
-	$(PIP_INSTALL) --editable '.[local]'
+	@scripts/install-tesseract
+	@echo "Installing Copyist into $(VENV): about a minute"
+	@$(PIP_INSTALL) --editable '.[local]'
 	@touch $@
 
-# torch has to be named next to torchvision in one call: the build that is already chosen is then kept.
+# EasyOCR brings PyTorch. Nothing of CUDA comes along where pip finds PyTorch's CPU build: it counts as the pinned version.
 $(VENV)/dev.stamp: pyproject.toml constraints.txt
-	@scripts/install-tesseract
 	@scripts/make-venv $(VENV)
-	$(PIP_INSTALL) --editable '.[dev]'
+	@scripts/install-tesseract
+	@echo "Installing Copyist and what its tests need into $(VENV): a minute or two"
+	@$(PIP_INSTALL) --editable '.[dev]'
 	@touch $(VENV)/setup.stamp $@

@@ -20,6 +20,8 @@ from obstore.exceptions import NotFoundError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 CHUNK_BYTES = 1 << 20
+NOT_THERE = (NotFoundError, FileNotFoundError)
+"""A local store raises the second for what a remote one calls the first."""
 
 
 def sha256_of(stream: IO[bytes]) -> tuple[str, int]:
@@ -63,14 +65,14 @@ class Storage:
         """The bytes under ``key``, or ``None``."""
         try:
             return bytes(obstore.get(self._store, key).bytes())
-        except NotFoundError:
+        except NOT_THERE:
             return None
 
     def exists(self, key: str) -> bool:
         """Whether there is a blob under ``key``."""
         try:
             obstore.head(self._store, key)
-        except NotFoundError:
+        except NOT_THERE:
             return False
         return True
 
@@ -79,7 +81,7 @@ class Storage:
         for key in keys:
             try:
                 obstore.delete(self._store, key)
-            except NotFoundError:
+            except NOT_THERE:
                 continue
 
     def pictures_of(self, sha256: str) -> list[str]:
@@ -111,7 +113,7 @@ class Storage:
             return path
         try:
             stream = obstore.get(self._store, key).stream(min_chunk_size=CHUNK_BYTES)
-        except NotFoundError as error:
+        except NOT_THERE as error:
             raise FileNotFoundError(key) from error
         with tempfile.NamedTemporaryFile(dir=folder, delete=False) as part:
             for chunk in stream:

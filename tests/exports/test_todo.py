@@ -128,6 +128,29 @@ def test_a_task_whose_box_was_lost_is_found_by_its_person_or_day() -> None:
     assert len(_tasks("☐ Print posters\nAnn wrote on 3 May", source="text_layer")) == 1
 
 
+@pytest.mark.parametrize(
+    "marks", [("O ", "", "O ", "¢ ", "e "), ("", "", "", "• ", "• ")], ids=["tesseract", "rapidocr"]
+)
+def test_the_sample_note_gives_its_tasks_as_the_engines_read_it(marks: tuple[str, ...]) -> None:
+    lines = (
+        "Book the town hall > Maria !!!",
+        "Print 200 posters (Tom) 17/12/2025",
+        "Ask the bakery for a quote @nadia",
+        "Order chairs and tables [Paul Meyer]",
+        "Rent a van, due Dec 17",
+    )
+    note = "\n".join(mark + line for mark, line in zip(marks, lines, strict=True))
+    tasks = _tasks(f"Tasks for the spring fair\n{note}\n- Call the florist, assigned to: Irene")
+    assert [(task.task_name, task.assignee) for task in tasks] == [
+        ("Book the town hall", "Maria"),
+        ("Print 200 posters", "Tom"),
+        ("Ask the bakery for a quote", "nadia"),
+        ("Order chairs and tables", "Paul Meyer"),
+        ("Rent a van", None),
+        ("Call the florist", "Irene"),
+    ]
+
+
 def test_a_box_on_a_line_of_its_own_takes_the_next_line() -> None:
     assert _names("[ ]\nBuy milk\n[x]\nCall Tom") == ["Buy milk", "Call Tom"]
 
@@ -139,7 +162,7 @@ def test_a_task_of_nothing_but_tokens_keeps_them_as_its_name() -> None:
 def test_positions_count_over_pages_and_confidence_is_weighed(write: Write) -> None:
     first, second = find_tasks(write("- One thing\n  blurry", "- Another"), UPLOADED)
     assert (first.page, first.position_index, second.page, second.position_index) == (1, 0, 2, 1)
-    assert first.confidence_score == pytest.approx((11 * 1.0 + 6 * 0.5) / 17)
+    assert first.confidence_score == pytest.approx((11 * 1.0 + 6 * 0.5) / 17, abs=1e-4)
 
 
 def test_the_file_has_dates_and_levels_as_text(write: Write) -> None:

@@ -68,7 +68,7 @@ def pdf_of(images: Sequence[Image.Image]) -> bytes:
     out = BytesIO()
     times = {"creationDate": EPOCH, "modDate": EPOCH}
     images[0].save(out, "PDF", save_all=True, append_images=images[1:], resolution=DPI, **times)
-    return saved(pikepdf.open(out))
+    return out.getvalue()
 
 
 def saved(pdf: pikepdf.Pdf) -> bytes:
@@ -174,7 +174,7 @@ def documents(samples: Samples) -> None:
     samples.add(
         "zero_pages.pdf", saved(pikepdf.new()), kind="broken", expect="no_pages", note="Whole, but without pages."
     )
-    about = "scan.pdf cut off within its first page's image, so that no page can be found."
+    about = "scan.pdf cut off within its first page's image; the page itself comes after it and is lost."
     cut = scan[: scan.index(b"stream") + 4_000]
     samples.add("truncated.pdf", cut, kind="broken", expect="damaged_file", note=about)
 
@@ -204,7 +204,7 @@ def forms(samples: Samples) -> None:
 def broken(samples: Samples) -> None:
     """Files that must end in a clear error."""
     cut = (HERE / "letter.png").read_bytes()
-    about = "letter.png cut off in the middle."
+    about = "letter.png cut off in the middle: the header is whole, so only its page shows the damage."
     samples.add("truncated.png", cut[: len(cut) // 2], kind="broken", expect="damaged_file", note=about)
     samples.add("empty.bin", b"", kind="broken", expect="empty_upload", note="No bytes at all.")
     data = b"This is a line of text, whatever its name says.\n"

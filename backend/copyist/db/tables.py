@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, ForeignKey, Index, Text, TypeDecorator
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Enum, ForeignKey, Index, Text, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from copyist.db.states import JobStatus, PageStatus
@@ -36,6 +37,11 @@ class UTCDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+def one_of(states: type[StrEnum]) -> Enum:
+    """A column for the words of ``states``, kept as text so that a new state needs no change of a database type."""
+    return Enum(states, native_enum=False, length=16, values_callable=lambda kind: [state.value for state in kind])
+
+
 class Base(DeclarativeBase):
     """Base of all tables."""
 
@@ -59,7 +65,7 @@ class Job(Base):
     __tablename__ = "jobs"
 
     id: Mapped[str] = mapped_column(primary_key=True)
-    status: Mapped[JobStatus] = mapped_column(Text, default=JobStatus.PENDING)
+    status: Mapped[JobStatus] = mapped_column(one_of(JobStatus), default=JobStatus.PENDING)
     filename: Mapped[str]
     file_sha256: Mapped[str] = mapped_column(ForeignKey("files.sha256"), index=True)
     options: Mapped[dict[str, Any]]
@@ -94,7 +100,7 @@ class Page(Base):
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    status: Mapped[PageStatus] = mapped_column(Text, default=PageStatus.PENDING)
+    status: Mapped[PageStatus] = mapped_column(one_of(PageStatus), default=PageStatus.PENDING)
     reading_id: Mapped[int | None] = mapped_column(ForeignKey("readings.id"), index=True)
     trail: Mapped[list[Any]] = mapped_column(default=list)
     engine_running: Mapped[str | None]

@@ -92,7 +92,7 @@ class Chain:
         *,
         languages: Sequence[str] = (),
         skip: Mapping[str, Try] = _NO_SKIPS,
-        on_start: Callable[[str], None] = _tell_nobody,
+        on_start: Callable[[str], object] = _tell_nobody,
         has_ink: Callable[[], bool] = lambda: False,
         let_through: tuple[type[BaseException], ...] = (PageDamaged,),
     ) -> ChainReading:

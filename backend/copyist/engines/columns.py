@@ -12,8 +12,10 @@ from statistics import median
 
 from copyist.document import Box, Line
 
-_GUTTER = 0.5
-"""Narrowest gutter, in usual line heights."""
+_PADDING = 0.25
+"""Detectors draw boxes wider than the ink, by about this share of the height on each side."""
+_GUTTER = 0.3
+"""Narrowest gutter, in usual line heights, once the padding is taken off."""
 _COLUMN_WIDTH = 6.0
 """Narrowest usual line of a column, in line heights: about a dozen characters, more than most cells hold."""
 _COLUMN_LINES = 3
@@ -27,8 +29,8 @@ def columns_of(pieces: list[Line]) -> list[list[Line]]:
     """The parts of the page in reading order, each free of gutters; one part for a page of one column."""
     gutter = _gutter(pieces)
     if gutter is not None:
-        left = [piece for piece in pieces if piece.box.right <= gutter]
-        right = [piece for piece in pieces if piece.box.left >= gutter]
+        left = [piece for piece in pieces if _is_left(piece.box, gutter)]
+        right = [piece for piece in pieces if not _is_left(piece.box, gutter)]
         return columns_of(left) + columns_of(right)
     gaps = _gaps(pieces, _rows)
     if not gaps:
@@ -43,8 +45,8 @@ def _gutter(pieces: list[Line]) -> int | None:
     """Where the widest gutter between two columns of prose lies, as x; ``None`` without one."""
     usual = median(piece.box.height for piece in pieces) if pieces else 0
     for width, x in sorted(_gaps(pieces, _sides), reverse=True):
-        left = [piece.box for piece in pieces if piece.box.right <= x]
-        right = [piece.box for piece in pieces if piece.box.left >= x]
+        left = [piece.box for piece in pieces if _is_left(piece.box, x)]
+        right = [piece.box for piece in pieces if not _is_left(piece.box, x)]
         if width >= _GUTTER * usual and _is_prose(left) and _is_prose(right) and _side_by_side(left, right):
             return x
     return None
@@ -61,8 +63,13 @@ def _gaps(pieces: list[Line], span: _Span) -> list[tuple[int, int]]:
     return gaps
 
 
+def _is_left(box: Box, x: int) -> bool:
+    return box.left + box.right <= 2 * x
+
+
 def _sides(box: Box) -> tuple[int, int]:
-    return box.left, box.right
+    padding = min(round(_PADDING * box.height), (box.width - 1) // 2)
+    return box.left + padding, box.right - padding
 
 
 def _rows(box: Box) -> tuple[int, int]:

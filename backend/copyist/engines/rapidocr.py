@@ -132,8 +132,8 @@ def _words(text: str, pieces: Sequence[Any], image: PageImage) -> list[Word]:
         return []
     words: list[Word] = []
     for word in text.split():
-        own = []
-        while sum(len(piece) for piece, _ in own) < len(word):
+        own: list[tuple[str, Any]] = []
+        while len("".join(piece for piece, _ in own)) < len(word):
             own.append(remaining.pop(0))
         if "".join(piece for piece, _ in own) != word:
             return []

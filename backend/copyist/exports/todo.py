@@ -203,4 +203,4 @@ def _continued(head: TaskLine, lines: list[str], uploaded: date) -> tuple[list[T
 def _confidence(lines: Iterable[Line]) -> float | None:
     weighed = [(line.confidence, len(line.text)) for line in lines if line.confidence is not None]
     characters = sum(count for _, count in weighed)
-    return sum(value * count for value, count in weighed) / characters if characters else None
+    return round(sum(value * count for value, count in weighed) / characters, 4) if characters else None

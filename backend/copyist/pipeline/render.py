@@ -99,6 +99,13 @@ class PageSource:
             self._check_images(page, number)
             return PageImage(grey_if_colourless(pdf.render(page, self.size(number))), self.dpi(number))
 
+    def survey(self, number: int) -> pdf.Survey | None:
+        """What a PDF page is made of; ``None`` where the file is an image."""
+        if self._pdf is None:
+            return None
+        with self._pdf.page(number) as page:
+            return pdf.survey(page)
+
     @contextmanager
     def pdf_page(self, number: int) -> Iterator[Any]:
         """The loaded PDFium page, for its text layer; ``None`` where the file is an image."""

@@ -13,10 +13,9 @@ import socket
 import warnings
 from typing import Any
 
-# Before any library reads them: one thread per process, pages are shared out over processes.
-for _name in ("OMP_THREAD_LIMIT", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+from copyist.engines.threads import limit_threads
+
+limit_threads()  # Before any library reads them.
 
 from billiard.exceptions import WorkerLostError  # noqa: E402
 from celery import signals  # noqa: E402

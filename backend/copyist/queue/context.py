@@ -14,10 +14,11 @@ from typing import Any
 from copyist import settings as configuration
 from copyist.db import migrate
 from copyist.db.session import Database
-from copyist.engines import chain as chains
 from copyist.document import Mode
 from copyist.engines.base import EngineSettings, ReadOptions
+from copyist.engines.chain import Chain
 from copyist.engines.registry import Registry
+from copyist.engines.setup import make_chain
 from copyist.pipeline.flow import render_settings
 from copyist.queue.routing import Queue, Sender, celery_app
 from copyist.settings import Settings
@@ -40,16 +41,20 @@ class Context:
     registry: Registry
     holder: str
 
-    def chain(self, options: Mapping[str, Any]) -> chains.Chain:
+    def chain(self, options: Mapping[str, Any]) -> Chain:
         """The chain of engines for a job's options."""
-        return make_chain(self.settings, self.registry, options.get("engine"))
+        settings = self.settings
+        return make_chain(
+            self.registry, options.get("engine"), backend=settings.ocr_backend, fallback=settings.ocr_fallback,
+            strategy=settings.ocr_strategy, climb_below=settings.ocr_climb_threshold,
+        )  # fmt: skip
 
     def read_options(self, options: Mapping[str, Any]) -> ReadOptions:
         """A job's options as engines take them."""
         languages = tuple(options.get("languages") or self.settings.ocr_languages)
         return ReadOptions(mode=Mode(options.get("mode", Mode.DOCUMENT)), languages=languages)
 
-    def cache_key(self, sha256: str, number: int, options: Mapping[str, Any], chain: chains.Chain) -> str | None:
+    def cache_key(self, sha256: str, number: int, options: Mapping[str, Any], chain: Chain) -> str | None:
         """Where a reading is kept for the next time: all that it depends on, or ``None`` with the cache off."""
         if not self.settings.result_cache:
             return None
@@ -105,15 +110,3 @@ def forget_parent() -> None:
     if context.cache_info().currsize:
         _inherited.append(context())
         context.cache_clear()
-
-
-def make_chain(settings: Settings, registry: Registry, engine: str | None) -> chains.Chain:
-    """The chain for a wish (``None``: as configured); raises ``InvalidOption`` for an engine that does not exist.
-
-    Somebody who asks for an engine gets that one first, whatever the strategy.
-    """
-    if engine is not None:
-        registry.engine_class(engine)
-    names = chains.chain_order(engine or settings.ocr_backend, settings.ocr_fallback or None, registry.names)
-    strategy = chains.Strategy.BEST if engine else chains.Strategy(settings.ocr_strategy)
-    return chains.Chain(registry, names, strategy, settings.ocr_climb_threshold)

@@ -48,7 +48,7 @@ def upgrade() -> None:
     )
     op.create_table('jobs',
     sa.Column('id', sa.Text(), nullable=False),
-    sa.Column('status', sa.Text(), nullable=False),
+    sa.Column('status', sa.String(16), nullable=False),
     sa.Column('filename', sa.Text(), nullable=False),
     sa.Column('file_sha256', sa.Text(), nullable=False),
     sa.Column('options', sa.JSON(), nullable=False),
@@ -79,7 +79,7 @@ def upgrade() -> None:
     op.create_table('pages',
     sa.Column('job_id', sa.Text(), nullable=False),
     sa.Column('number', sa.Integer(), autoincrement=False, nullable=False),
-    sa.Column('status', sa.Text(), nullable=False),
+    sa.Column('status', sa.String(16), nullable=False),
     sa.Column('reading_id', sa.Integer(), nullable=True),
     sa.Column('trail', sa.JSON(), nullable=False),
     sa.Column('engine_running', sa.Text(), nullable=True),

@@ -1,0 +1,27 @@
+"""From the settings' values to a chain of engines: the same for a worker of the queue and for reading without a server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from copyist.engines.chain import Chain, Strategy, chain_order
+from copyist.engines.registry import Registry
+
+
+def make_chain(
+    registry: Registry,
+    wish: str | None,
+    *,
+    backend: str,
+    fallback: Sequence[str],
+    strategy: str,
+    climb_below: float,
+) -> Chain:
+    """The chain for a wish (``None``: as configured); raises ``InvalidOption`` for an engine that does not exist.
+
+    Somebody who asks for an engine gets that one first, whatever the strategy. An empty ``fallback`` is the default one.
+    """
+    if wish is not None:
+        registry.engine_class(wish)
+    names = chain_order(wish or backend, fallback or None, registry.names)
+    return Chain(registry, names, Strategy.BEST if wish else Strategy(strategy), climb_below)

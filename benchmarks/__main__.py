@@ -1,0 +1,63 @@
+"""``python -m benchmarks [NAME...] [--quick]``: take the figures and print them as tables with their bars."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from collections.abc import Callable
+from typing import NamedTuple
+
+from benchmarks import accuracy, latency, long_document, searchable_pdf, start, throughput
+from benchmarks.report import Figure, console, machine, show
+from benchmarks.service import ServiceError
+from benchmarks.tesseract_cli import MissingTool
+
+
+class Benchmark(NamedTuple):
+    """What it is about, and what takes its figures, with ``quick`` as its only argument."""
+
+    about: str
+    measure: Callable[[bool], list[Figure]]
+
+
+BENCHMARKS = {
+    module.__name__.rpartition(".")[2]: Benchmark(module.ABOUT, module.measure)
+    for module in (start, latency, long_document, throughput, searchable_pdf, accuracy)
+}
+
+
+def main() -> int:
+    """Run what was asked for; 1 when a benchmark could not be taken, whatever the bars say."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one or more of: {', '.join(BENCHMARKS)}")
+    parser.add_argument("--quick", action="store_true", help="small sizes: does it run at all")
+    asked = parser.parse_args()
+    unknown = sorted(set(asked.names) - BENCHMARKS.keys())
+    if unknown:
+        parser.error(f"there is no benchmark {', '.join(unknown)}; choose from {', '.join(BENCHMARKS)}")
+    facts = machine()
+    console.print(f"{facts['cores']} cores, {facts['processor']}, load {facts['load'][0]}, Python {facts['python']}")
+    failed = [name for name in asked.names or BENCHMARKS if not _run(name, quick=asked.quick)]
+    if failed:
+        console.print(f"[red]Not measured: {', '.join(failed)}[/]")
+    return 1 if failed else 0
+
+
+def _run(name: str, *, quick: bool) -> bool:
+    benchmark, facts = BENCHMARKS[name], machine()
+    console.print(f"\n[dim]{name} ...[/]")
+    try:
+        figures = benchmark.measure(quick)
+    except (MissingTool, ServiceError) as error:
+        console.print(f"{name}: {error}", markup=False, style="red")
+        return False
+    except Exception:
+        console.print(traceback.format_exc(), markup=False, style="red")
+        return False
+    show(name, benchmark.about, figures, facts, quick=quick)
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())
