@@ -1,7 +1,7 @@
 """Character error rate through the service with its default settings, against plain ``tesseract`` on the same files.
 
 Files: the project's own samples, the printed ones of the folder that ``COPYIST_SAMPLES`` names, and pages drawn here
-that are turned, tilted or photographed. Both texts are compared with whitespace collapsed and quotes and dashes unified.
+that are turned, tilted or photographed. Texts are compared with whitespace collapsed, quotes and dashes unified.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from PIL import Image
 
 from benchmarks import tesseract_cli
 from benchmarks.pages import photographed, png, sheet, skewed
-from benchmarks.report import Figure, console, plain
+from benchmarks.report import Figure, console
 from benchmarks.service import Service
 
 ABOUT = "character error rate, service with default settings against plain tesseract"
@@ -30,9 +30,8 @@ FAR_BELOW = 0.25
 """On turned, tilted and photographed pages the service may make at most this share of plain Tesseract's errors."""
 ROUNDING = 0.0005
 """Two readings that differ by one character in 2,000 are alike."""
-UNIFIED = str.maketrans(
-    {**dict.fromkeys("‘’‚‛`´", "'"), **dict.fromkeys("“”„‟«»", '"'), **dict.fromkeys("‐‑‒–—―−", "-")}
-)
+ALIKE = {"'": "‘’‚‛`´", '"': "“”„‟«»", "-": "‐‑‒–—―−"}
+UNIFIED = str.maketrans({variant: sign for sign, variants in ALIKE.items() for variant in variants})
 
 
 @dataclass(frozen=True)
@@ -100,10 +99,9 @@ def _group(name: str, found: list[Errors]) -> Figure:
     ours = sum(errors.service for errors in found) / len(found)
     theirs = sum(errors.tesseract for errors in found) / len(found)
     share = 1.0 if name == "straight" else FAR_BELOW
-    note = f"{len(found)} files; tesseract {theirs:.4f}"
-    return Figure(
-        f"mean CER, {name}", f"{ours:.4f}", f"<= {share * theirs:.4f}", ours <= share * theirs + ROUNDING, note
-    )
+    note = f"{len(found)} files; tesseract {theirs:.4f}, the bar is {share:g} of that"
+    holds = ours <= share * theirs + ROUNDING
+    return Figure(f"mean CER, {name}", f"{ours:.4f}", f"<= {share * theirs:.4f}", holds, note)
 
 
 def _own() -> Iterator[Sample]:

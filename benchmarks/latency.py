@@ -1,4 +1,4 @@
-"""The service's own time for a one-page job: engine ``mock``, Redis and PostgreSQL, from POST until the client sees the end.
+"""The service's own time for a one-page job: engine ``mock``, Redis, PostgreSQL, from POST until the client sees it.
 
 One client sends one distinct picture after the other and waits with ``?wait=``. A second part sends files again that
 Tesseract has read before: they must come from the cache, which the page's trail says.

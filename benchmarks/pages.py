@@ -9,20 +9,20 @@ from functools import lru_cache
 
 import pikepdf
 from PIL import Image, ImageDraw, ImageFont
-
 from tests.samples.drawing import FONTS, photographed, scanned, skewed
 
 __all__ = ["card", "document", "photographed", "png", "scanned", "scans", "sheet", "skewed", "words"]
 
 A4_INCHES = (8.27, 11.69)
-SUBJECTS = """the harbour master|a ledger clerk|Mrs. Quill|Captain Vance|the parish council|no ordinary visitor|
-Dr. Zimmer|the night railway|every lantern|our northern library""".replace("\n", "").split("|")
-VERBS = "carried opened repaired counted described followed measured painted collected borrowed explained".split()
-OBJECTS = """the narrow bridge|three empty bottles|a brittle map|the yellow account book|forty pounds and six pence|
-the west window|a careful answer|the garden wall|his father's compass|two hundred letters""".replace("\n", "").split(
-    "|"
-)
-ENDS = "slowly|before winter|near Whitby|on 17 March 1894|in the kitchen|for the second time|without a word".split("|")
+PHRASES = [
+    phrases.split("|")
+    for phrases in (
+        "the harbour master|a ledger clerk|Mrs. Quill|Captain Vance|the parish council|Dr. Zimmer|every lantern",
+        "carried|opened|repaired|counted|described|followed|measured|painted|collected|borrowed|explained",
+        "the narrow bridge|three empty bottles|a brittle map|the yellow account book|forty pounds and six pence",
+        "slowly|before winter|near Whitby|on 17 March 1894|in the kitchen|for the second time|without a word",
+    )
+]
 
 
 def words(seed: int, lines: int, width: int) -> list[str]:
@@ -31,7 +31,7 @@ def words(seed: int, lines: int, width: int) -> list[str]:
     found: list[str] = []
     line = ""
     while len(found) < lines:
-        parts = (chance.choice(choice) for choice in (SUBJECTS, VERBS, OBJECTS, ENDS))
+        parts = (chance.choice(phrases) for phrases in PHRASES)
         sentence = " ".join(parts) + "."
         for word in (sentence[0].upper() + sentence[1:]).split():
             if len(line) + 1 + len(word) > width:
@@ -77,7 +77,7 @@ def card(number: int, text: Sequence[str] = ()) -> bytes:
 
 
 def document(pages: int, *, seed: int) -> bytes:
-    """A PDF of ``pages`` pages, each one small image and nothing else; ``seed`` makes its bytes, and all pages, differ."""
+    """A PDF of ``pages`` pages, each one small image and nothing else; another ``seed`` gives other pages."""
     small = Image.open(io.BytesIO(card(seed))).convert("L")
     pdf = pikepdf.new()
     picture = pikepdf.Stream(

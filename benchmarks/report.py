@@ -1,4 +1,4 @@
-"""What a benchmark says: figures against their bars, the facts of the machine, a table for people and JSON for later."""
+"""What a benchmark says: figures against their bars, the machine, a table for people and JSON for later."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Pages a minute against OCRmyPDF with two jobs, over the same scanned PDF.
 
 The bar is for a searchable PDF out of both. This version of the service writes text, not a PDF, so what is printed
-compares the service's text with OCRmyPDF's PDF, and the bar is not judged. OCRmyPDF is taken from the PATH, or from where the
-environment variable ``OCRMYPDF`` says: its program, or the folder of its own virtual environment.
+compares the service's text with OCRmyPDF's PDF, and the bar is not judged. OCRmyPDF is taken from the PATH, or from
+where the environment variable ``OCRMYPDF`` says: its program, or the folder of its own virtual environment.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.pages import scans
 from benchmarks.report import Figure, median, plain
 from benchmarks.service import Service
-from benchmarks.throughput import Runs, children_cpu_s
+from benchmarks.throughput import Runs, children_cpu_s, speed
 
 ABOUT = "against OCRmyPDF -j2 (its PDF against our TEXT: the service writes no PDF yet)"
 BAR = ">= 2"
@@ -34,11 +34,8 @@ def measure(quick: bool) -> list[Figure]:
     """Take the figures."""
     program = find_ocrmypdf()
     if program is None:
-        return [
-            Figure(
-                "service ÷ OCRmyPDF", "skipped", BAR, None, "OCRmyPDF is not installed; OCRMYPDF=FOLDER names its venv"
-            )
-        ]
+        note = "OCRmyPDF is not installed; OCRMYPDF=FOLDER names its virtual environment"
+        return [Figure("service ÷ OCRmyPDF", "skipped", BAR, None, note)]
     version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.strip()
     pages, rounds = (4, 1) if quick else (12, 3)
     ours, theirs = Runs(), Runs()
@@ -58,14 +55,6 @@ def measure(quick: bool) -> list[Figure]:
     note = f"TEXT out of ours, PDF out of OCRmyPDF {version}: not the bar's comparison; by CPU seconds {cpu:.2f}"
     return [
         Figure("service ÷ OCRmyPDF", f"{median(ratios):.2f}", BAR, None, note),
-        plain(
-            "service",
-            f"{60 * pages / median(ours.wall_s):.1f} pages/min",
-            f"{median(ours.cpu_s) / pages:.2f} CPU s a page",
-        ),
-        plain(
-            "OCRmyPDF",
-            f"{60 * pages / median(theirs.wall_s):.1f} pages/min",
-            f"{median(theirs.cpu_s) / pages:.2f} CPU s a page",
-        ),
+        plain("service", *speed(ours, pages)),
+        plain("OCRmyPDF", *speed(theirs, pages)),
     ]

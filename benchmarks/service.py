@@ -17,7 +17,6 @@ from typing import Any, Self
 
 import httpx
 import psutil
-
 from tests.servers import PostgresServer, ValkeyServer, free_port
 
 READY_S = 90.0
@@ -36,7 +35,7 @@ class Service:
     Settings of the caller's shell that would change what is measured are left out.
     """
 
-    def __init__(self, *, copyist: Path | None = None, **settings: str) -> None:
+    def __init__(self, copyist: Path | None = None, /, **settings: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="copyist-bench-"))
         self.url = f"http://127.0.0.1:{(port := free_port())}"
         self.log = self.folder / "log"
@@ -168,5 +167,5 @@ def on_servers(**settings: str) -> Iterator[Service]:
     """The service on a real PostgreSQL and a real Valkey of its own, as it runs in production."""
     with ExitStack() as stack:
         valkey, postgres = stack.enter_context(ValkeyServer()), stack.enter_context(PostgresServer())
-        where = {"REDIS_URL": valkey.url, "DATABASE_URL": postgres.create_database()}
-        yield stack.enter_context(Service(**where, **settings))
+        database = postgres.create_database()
+        yield stack.enter_context(Service(REDIS_URL=valkey.url, DATABASE_URL=database, **settings))

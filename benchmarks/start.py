@@ -1,7 +1,7 @@
 """From nothing to the first page: the time of ``copyist up`` until it is ready and has read a page.
 
-With ``FRESH=1`` the install is measured, too: ``make setup`` in a copy of this repository, then ``copyist up`` from there,
-which together is ``make run``. Package downloads count, so a warm package cache matters.
+With ``FRESH=1`` the install is measured, too: ``make setup`` in a copy of this repository, then ``copyist up`` from
+there, which together is ``make run``. Package downloads count, so a warm package cache matters.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def measure(quick: bool) -> list[Figure]:
 def _start(copyist: Path | None = None) -> tuple[float, float]:
     """Seconds until ready, and until the first page was read and its text is there."""
     started = time.perf_counter()
-    service = Service(copyist=copyist)
+    service = Service(copyist)
     try:
         ready_s = service.start()
         text = service.text(service.read(PAGE.read_bytes(), PAGE.name))

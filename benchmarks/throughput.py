@@ -74,11 +74,12 @@ def _compare(service: Service, path: Path, dpi: int, *, pages: int, rounds: int)
             f"{dpi} dpi: service ÷ command line", median(ratios), BAR,
             note=f"{pages} pages, median of {rounds} runs in turn; by CPU seconds {cpu:.2f}",
         ),
-        plain(f"{dpi} dpi: service", *_speed(ours, pages)),
-        plain(f"{dpi} dpi: command line", *_speed(theirs, pages)),
+        plain(f"{dpi} dpi: service", *speed(ours, pages)),
+        plain(f"{dpi} dpi: command line", *speed(theirs, pages)),
     ]  # fmt: skip
 
 
-def _speed(runs: Runs, pages: int) -> tuple[str, str]:
+def speed(runs: Runs, pages: int) -> tuple[str, str]:
+    """Pages a minute and CPU seconds a page, in words."""
     wall, cpu = median(runs.wall_s), median(runs.cpu_s)
     return f"{60 * pages / wall:.1f} pages/min", f"{cpu / pages:.2f} CPU s a page"

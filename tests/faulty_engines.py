@@ -11,7 +11,7 @@ from copyist.document import Block, Box, Line, Page
 from copyist.engines.base import Availability, EngineSettings, Mode, PageImage, ReadOptions
 
 PLUGINS = tuple(f"tests.faulty_engines:{name}" for name in ("Crash", "Hang", "Garbage", "Broken", "Slow"))
-SLOW_S = 1.0
+SLOW_S = float(os.environ.get("SLOW_ENGINE_S", "1"))
 
 
 class Faulty:

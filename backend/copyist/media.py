@@ -29,7 +29,7 @@ from PIL import (
 from copyist.errors import DamagedFile, EmptyUpload, TooManyPixels, UnsupportedMedia
 
 HEAD_BYTES = 1024
-"""How many bytes ``sniff`` wants to see: a PDF may start with up to 1,024 bytes of something else (ISO 32000-1, H.3)."""
+"""What ``sniff`` wants to see: a PDF may start with up to 1,024 bytes of something else (ISO 32000-1, H.3)."""
 
 # Pillow's own check is one number for the whole process that warns at one size and raises at another. Ours is a value
 # that is handed down, and every image is opened in this module.
@@ -200,7 +200,8 @@ def _opener(kind: MediaKind) -> Callable[[Path], ImageFile.ImageFile]:
     if kind is MediaKind.HEIC:
         from pi_heif import HeifImageFile  # it loads a codec library that most processes never need
 
-        return HeifImageFile
+        opener: Callable[[Path], ImageFile.ImageFile] = HeifImageFile
+        return opener
     return _OPENERS[kind]
 
 

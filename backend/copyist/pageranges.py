@@ -12,7 +12,7 @@ _MAX_LENGTH = 1000
 
 
 def read_ranges(text: str) -> tuple[tuple[int, int | None], ...]:
-    """The ranges in ``text`` as (first, last) with ``None`` for "to the end"; raises ``InvalidOption`` on anything else.
+    """The ranges in ``text`` as (first, last), with ``None`` for "to the end"; else raises ``InvalidOption``.
 
     This needs no document, so a wrong range is refused with the upload.
     """

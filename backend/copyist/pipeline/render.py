@@ -1,15 +1,15 @@
 """Pages as pictures: one file open, one page at a time, never the whole document.
 
 Every page has one reference frame, the page *as uploaded*: for images the pixels once EXIF orientation is applied, for
-PDFs the page at ``REFERENCE_DPI`` (less where that would be too many pixels). ``size`` gives the frame, boxes are reported in it, and
-an image of the page at any other resolution shows the same rectangle.
+PDFs the page at ``REFERENCE_DPI`` (less where that would be too many pixels). ``size`` gives the frame, boxes are
+reported in it, and an image of the page at any other resolution shows the same rectangle.
 """
 
 from __future__ import annotations
 
 import io
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -83,8 +83,8 @@ class PageSource:
     def image(self, number: int, dpi: int) -> PageImage:
         """The page for an engine that wants ``dpi``: an image file as it is, a PDF page rendered.
 
-        A PDF page that is nothing but a scan of less resolution is rendered at the scan's own: more pixels would cost time and
-        show nothing. Raises ``PageDamaged``, ``DamagedFile`` or ``TooManyPixels``.
+        A PDF page that is nothing but a scan of less resolution is rendered at the scan's own: more pixels would cost
+        time and show nothing. Raises ``PageDamaged``, ``DamagedFile`` or ``TooManyPixels``.
         """
         if self._last is None or self._last[:2] != (number, dpi):
             self._last = None  # let go of the old picture before the new one is made
@@ -96,7 +96,7 @@ class PageSource:
         if self._pdf is None:
             return self.image(number, REFERENCE_DPI)
         with self._pdf.page(number) as page:
-            self._check_images(page, number)
+            self._check_images(page)
             return PageImage(grey_if_colourless(pdf.render(page, self.size(number))), self.dpi(number))
 
     def survey(self, number: int) -> pdf.Survey | None:
@@ -119,14 +119,14 @@ class PageSource:
         assert self._pdf is not None
         points = self._pdf.size(number)
         with self._pdf.page(number) as page:
-            found = self._check_images(page, number)
+            found = self._check_images(page)
             if found.scan_dpi is not None:
                 dpi = min(dpi, max(found.scan_dpi, pdf.MIN_DPI))
             dpi = pdf.fit_dpi(points, dpi, self.max_pixels)
             pixels = pdf.render(page, pdf.pixel_size(points, dpi))
         return PageImage(grey_if_colourless(pixels), round(dpi))
 
-    def _check_images(self, page: Any, number: int) -> pdf.Survey:
+    def _check_images(self, page: Any) -> pdf.Survey:
         """Refuse a page with an image that would take all memory to decode."""
         found = pdf.survey(page)
         check_size(found.image_pixels, _IMAGE_BOMB * self.max_pixels)
@@ -154,10 +154,9 @@ class PageSource:
 
 def _stated_dpi(frame: ImageFile.ImageFile) -> int | None:
     """The resolution a file states, where it is one that a scan can have."""
-    stated = frame.info.get("dpi")
     try:
-        dpi = round(float(stated[0]))
-    except (TypeError, ValueError, IndexError, OverflowError, ZeroDivisionError):
+        dpi = round(float(frame.info["dpi"][0]))
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError, ZeroDivisionError):
         return None
     return dpi if dpi in _PLAUSIBLE_DPI else None
 

@@ -5,6 +5,7 @@ Decided page by page. A text layer is real when it is made of characters one can
 
 from __future__ import annotations
 
+from itertools import pairwise
 from statistics import median
 from typing import Final
 
@@ -89,7 +90,7 @@ def _page(source: PageSource, number: int, size: tuple[int, int], blocks: tuple[
 
 def _blocks(lines: list[Line]) -> tuple[Block, ...]:
     """Lines that follow each other at the usual distance, in one column and of one size, are a block."""
-    distances = [low.box.bottom - high.box.bottom for high, low in zip(lines, lines[1:], strict=False)]
+    distances = [low.box.bottom - high.box.bottom for high, low in pairwise(lines)]
     usual = median([distance for distance in distances if distance > 0] or [1])
     blocks: list[list[Line]] = []
     for line in lines:
@@ -105,6 +106,6 @@ def _continues(above: Box, below: Box, usual: float) -> bool:
     sizes = sorted((above.height, below.height))
     return (
         -0.3 * usual < distance <= _NEW_BLOCK * usual
-        and (below.left < above.right and above.left < below.right or distance <= 0.3 * usual)
+        and ((below.left < above.right and above.left < below.right) or distance <= 0.3 * usual)
         and sizes[1] <= _OTHER_SIZE * max(sizes[0], 1)
     )

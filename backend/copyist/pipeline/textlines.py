@@ -1,13 +1,14 @@
 """Characters of a text layer joined to words and lines.
 
-PDFium gives characters in the order of the page's content and puts in the spaces and line ends it sees in the gaps. Two things it
-leaves out: the end of a line that ends in a hyphen, and the jump to another column in the same row.
+PDFium gives characters in the order of the page's content and puts in the spaces and line ends it sees in the gaps. Two
+things it leaves out: the end of a line that ends in a hyphen, and the jump to another column in the same row.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -42,7 +43,7 @@ class _Draft:
         self.right, self.bottom = max(self.right, right), max(self.bottom, bottom)
 
     def is_left_by(self, sides: _Sides, quarter: int) -> bool:
-        """Whether a character belongs to another line: it stands otherwise, or before this one, or back and wholly above or below."""
+        """Whether a character is of another line: turned otherwise, before this one, or back and wholly above or below."""
         if not self.words:
             return False
         left, top, right, bottom = sides
@@ -79,7 +80,15 @@ def _drafts(glyphs: Glyphs) -> list[_Draft]:
                 new_word = False
             line.words[-1].append(index)
             line.grow(sides)
-    return lines
+    return lines[::-1] if _runs_upwards(lines) else lines
+
+
+def _runs_upwards(lines: list[_Draft]) -> bool:
+    """Whether each line lies above the one before: PDFium's order of lines that are sideways on the page as shown."""
+    filled = [line for line in lines if line.words]
+    return len(filled) > 1 and all(
+        after.quarter == before.quarter and after.bottom <= before.top for before, after in pairwise(filled)
+    )
 
 
 def _letter(code: int) -> str:

@@ -30,7 +30,7 @@ def count_frames(path: Path, limit: int) -> int:
 
 
 def _next_directory(file: BinaryIO, offset: int, order: str, *, big: bool) -> int | None:
-    """Where the directory after the one at ``offset`` starts, 0 after the last; ``None`` where there is none to read."""
+    """Where the directory after the one at ``offset`` starts, 0 after the last; ``None`` where none can be read."""
     count_format, entry_bytes, next_format = ("Q", 20, "Q") if big else ("H", 12, "I")
     try:
         file.seek(offset)

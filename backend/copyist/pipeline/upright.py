@@ -1,4 +1,4 @@
-"""Reading a page the right way up: by its look where that is plain, by trial readings of a few lines where it is not."""
+"""Reading a page the right way up: by its look where that is plain, by trying a few lines where it is not."""
 
 from __future__ import annotations
 
@@ -58,9 +58,7 @@ def _second_look(
     return (prepared, reading) if _weight([reading]) > _weight([first[1]]) else first
 
 
-def _best_turn(
-    engine: Engine, whole: Prepared, stance: Stance, turns: Iterable[int], options: ReadOptions
-) -> int:
+def _best_turn(engine: Engine, whole: Prepared, stance: Stance, turns: Iterable[int], options: ReadOptions) -> int:
     """Which of ``turns`` reads best on a few lines; the first, unless another is clearly better."""
     sample = _crop(whole, stance.dense or _middle(whole.image))
     ready = {turned: make_ready(sample, stance, turned) for turned in turns}

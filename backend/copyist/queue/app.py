@@ -17,7 +17,6 @@ from copyist.engines.threads import limit_threads
 
 limit_threads()  # Before any library reads them.
 
-from billiard.exceptions import WorkerLostError  # noqa: E402
 from celery import signals  # noqa: E402
 from celery.exceptions import SecurityWarning  # noqa: E402
 
@@ -118,9 +117,11 @@ def _leave(**_: Any) -> None:
 
 @signals.task_failure.connect
 def _died(task_id: str, exception: BaseException, **_: Any) -> None:
-    """Runs in the worker's main process when the child that had the task died: its pages need not wait for the sweeper."""
-    if isinstance(exception, WorkerLostError):
-        try:
-            upkeep.recover_task(context(), task_id)
-        except Exception as error:
-            log.warning("the sweeper will recover task %s: %s", task_id, type(error).__name__)
+    """The task failed, or the child that ran it died: what it had in hand need not wait for its lease to run out.
+
+    For a child that died this runs in the worker's main process.
+    """
+    try:
+        upkeep.recover_task(context(), task_id)
+    except Exception as error:
+        log.warning("the sweeper will recover task %s after %s: %s", task_id, exception, type(error).__name__)

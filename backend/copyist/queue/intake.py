@@ -10,7 +10,7 @@ from copyist import storage
 from copyist.db import jobs, pages, presence, readings
 from copyist.db.states import JobStatus
 from copyist.db.tables import Job
-from copyist.errors import CopyistError
+from copyist.errors import CopyistError, FileGone
 from copyist.media import MediaKind
 from copyist.pageranges import parse_pages
 from copyist.pipeline.intake import inspect
@@ -41,6 +41,12 @@ def take_in(context: Context, job_id: str, *, token: str) -> None:
         except CopyistError as error:
             _refuse(context, job_id, token, error)
             return
+        except Exception:
+            if job.attempts < settings.page_attempts:
+                raise
+            log.exception("the file could not be looked into")
+            _refuse(context, job_id, token, CopyistError())
+            return
     first = _open(context, job_id, token, numbers)
     if first is not None:
         read_one(context, job_id, first, token=token)
@@ -58,10 +64,12 @@ def _watch(context: Context, job_id: str, token: str) -> Watch:
 def _numbers(context: Context, job: Job, kind: MediaKind) -> tuple[int, ...]:
     """The page numbers to read."""
     settings = context.settings
-    with context.storage.local(storage.file_key(job.file_sha256)) as path:
-        # With a page range only the chosen pages count against the limit.
-        wanted = job.options.get("pages")
-        found = inspect(path, kind, max_pages=settings.max_pages, max_pixels=settings.max_pixels)
+    wanted = job.options.get("pages")
+    try:
+        with context.storage.local(storage.file_key(job.file_sha256)) as path:
+            found = inspect(path, kind, max_pages=settings.max_pages, max_pixels=settings.max_pixels)
+    except FileNotFoundError as error:
+        raise FileGone from error
     return parse_pages(wanted, found.pages) if wanted else tuple(range(1, found.pages + 1))
 
 

@@ -76,6 +76,9 @@ def _read(context: Context, claim: Claim) -> Finished | None:
     except CopyistError as error:
         return _fail(context, claim, error)
     except Exception:
+        # The database or the storage was away, or there is a fault of ours: another attempt may do.
+        if claim.attempts < context.settings.page_attempts:
+            raise
         log.exception("the page could not be read")
         return _fail(context, claim, CopyistError())
     trail = [*_earlier(claim), *(_as_row(step) for step in reading.trail)]

@@ -1,0 +1,102 @@
+"""Where results go: a file for each input in a folder, or standard output in the order of the inputs."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from copyist.errors import ConfigurationError, InvalidOption
+from copyist.exports import EXPORTS, find_export
+
+
+def _known_format(name: str) -> str:
+    try:
+        return find_export(name).extension
+    except InvalidOption as error:
+        raise typer.BadParameter(error.detail) from error
+
+
+Format = Annotated[str, typer.Option("--format", "-f", help=f"One of: {', '.join(EXPORTS)}.", callback=_known_format)]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Write a file for each input into this folder.", file_okay=False)
+]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite results that are already there.")]
+
+_BETWEEN = {"txt": b"\f"}
+"""What stands between two results on standard output, where a line's end is not enough: text has pages."""
+
+
+class Delivery:
+    """Where the results of ``files`` go. ``folder`` is ``None`` for standard output."""
+
+    def __init__(self, files: Sequence[Path], extension: str, folder: Path | None, *, force: bool) -> None:
+        """Raises ``ConfigurationError`` if two results would be the same file, or the folder cannot be made."""
+        self._files, self._extension, self.folder, self._force = list(files), extension, folder, force
+        self._names = _names(files, extension) if folder is not None else {}
+        self._held: dict[Path, bytes | None] = {}
+        self._printed = False
+        if folder is not None:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                problem = f'"{folder}" cannot be used as a folder ({error.strerror}).'
+                raise ConfigurationError(problem=problem) from error
+
+    def in_the_way(self, file: Path) -> Path | None:
+        """The file that is already where this one's result would go, unless it may be overwritten."""
+        target = self._target(file)
+        return target if target is not None and target.exists() and not self._force else None
+
+    def _target(self, file: Path) -> Path | None:
+        return self.folder / self._names[file] if self.folder is not None else None
+
+    def give(self, file: Path, content: bytes | None) -> None:
+        """Take the result of a file, ``None`` where there is none; raises ``OSError`` if it cannot be written."""
+        target = self._target(file)
+        if target is None:
+            self._held[file] = content
+            # A progress bar on the same terminal would be torn apart: then everything is printed at the end.
+            if not sys.stdout.isatty():
+                self.flush()
+        elif content is not None:
+            _write(target, content)
+
+    def flush(self) -> None:
+        """Print what is next in order."""
+        while self._files and self._files[0] in self._held:
+            content = self._held.pop(self._files.pop(0))
+            if content is not None:
+                self._print(content)
+
+    def _print(self, content: bytes) -> None:
+        between = _BETWEEN.get(self._extension, b"") if self._printed else b""
+        end = b"" if content.endswith(b"\n") or not content else b"\n"
+        sys.stdout.buffer.write(between + content + end)
+        sys.stdout.buffer.flush()
+        self._printed = True
+
+
+def _names(files: Sequence[Path], extension: str) -> dict[Path, str]:
+    """``scan.txt`` for ``scan.pdf``; ``scan.pdf.txt`` where there is a ``scan.png`` as well."""
+    stems = Counter(file.stem for file in files)
+    names = {file: f"{file.stem if stems[file.stem] == 1 else file.name}.{extension}" for file in files}
+    for name, count in Counter(names.values()).items():
+        if count > 1:
+            problem = f'The results of {count} files would all be "{name}". Write them to different folders.'
+            raise ConfigurationError(problem=problem)
+    return names
+
+
+def _write(target: Path, content: bytes) -> None:
+    """Write it whole or not at all."""
+    part = target.with_name(f".{target.name}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)

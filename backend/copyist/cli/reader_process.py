@@ -1,0 +1,128 @@
+"""What a reading process of ``copyist read`` does: open files, read pages, one task after the other.
+
+Started as ``python -m copyist.cli.reader_process FD``; ``FD`` is its end of a ``multiprocessing`` pipe.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from copyist import log as logs
+from copyist import media, pdflock
+from copyist.api.options import language_codes
+from copyist.cli.reader import Answer, Failed, Opened, OpenFile, PageRead, ReadPage, Ready, Refused, Setup, Stage, Task
+from copyist.engines.base import FAULTS, EngineSettings, Outcome, ReadOptions, Try
+from copyist.engines.registry import Registry
+from copyist.engines.setup import make_chain
+from copyist.errors import CopyistError, Encrypted, WrongPassword
+from copyist.media import MediaKind
+from copyist.pageranges import parse_pages
+from copyist.pipeline.flow import PageReading, read_page
+from copyist.pipeline.intake import inspect
+from copyist.pipeline.render import PageSource
+
+log = logging.getLogger(__name__)
+
+LOCKED = "The PDF is protected. Give its password with --password."
+
+
+class Desk:
+    """Does the tasks of one setup."""
+
+    def __init__(self, setup: Setup, channel: Connection) -> None:
+        """Raises ``InvalidOption`` or ``ConfigurationError`` for an engine or language that there is not."""
+        self.setup, self.settings, self._channel = setup, setup.settings, channel
+        settings = self.settings
+        engines = EngineSettings(weights=settings.weights_dir, tessdata=settings.tessdata_prefix)
+        registry = Registry(engines, settings.ocr_plugins)
+        self.chain = make_chain(
+            registry, setup.engine, backend=settings.ocr_backend, fallback=settings.ocr_fallback,
+            strategy=settings.ocr_strategy, climb_below=settings.ocr_climb_threshold,
+        )  # fmt: skip
+        survey = {name: {"ready": it.ready, "languages": it.languages} for name, it in registry.survey().items()}
+        languages = tuple(language_codes(setup.languages, survey)) or settings.ocr_languages
+        self.options = ReadOptions(mode=setup.mode, languages=languages)
+
+    def do(self, task: Task) -> Answer:
+        """Do one task; whatever goes wrong is an answer, too."""
+        try:
+            return self._open(task) if isinstance(task, OpenFile) else self._read(task)
+        except CopyistError as error:
+            return Failed(_sentence(error))
+        except OSError as error:
+            return Failed(f"It cannot be opened: {error.strerror or type(error).__name__}.")
+        except Exception:
+            log.exception("%s could not be read", task.file)
+            return Failed("Something went wrong; the lines above say what.")
+
+    def _open(self, task: OpenFile) -> Opened:
+        self._channel.send(Stage(self.settings.intake_timeout_s))
+        kind = media.check_header(task.file, self.settings.max_pixels)
+        content = self._unlocked(task, kind)
+        found = inspect(content, kind, max_pages=self.settings.max_pages, max_pixels=self.settings.max_pixels)
+        wanted = self.setup.pages
+        return Opened(content, kind, parse_pages(wanted, found.pages) if wanted else tuple(range(1, found.pages + 1)))
+
+    def _unlocked(self, task: OpenFile, kind: MediaKind) -> Path:
+        if kind is not MediaKind.PDF or not self.setup.password or not pdflock.is_locked(task.file):
+            return task.file
+        opened = task.folder / "opened.pdf"
+        pdflock.decrypt(task.file, opened, self.setup.password)
+        return opened
+
+    def _read(self, task: ReadPage) -> PageRead | Failed:
+        self._channel.send(Stage(self.settings.intake_timeout_s))
+        with PageSource(task.content, task.kind, max_pixels=self.settings.max_pixels) as source:
+            reading = read_page(
+                source,
+                task.number,
+                chain=self.chain,
+                options=self.options,
+                text=self.setup.text,
+                skip={name: Try(name, Outcome(outcome), reason) for name, outcome, reason in task.skip},
+                on_start=lambda name: self._channel.send(Stage(self.settings.engine_timeout_s, engine=name)),
+            )
+        notes = _notes(reading)
+        if reading.page is None:
+            tried = ", ".join(dict.fromkeys(step.engine for step in reading.trail))
+            return Failed(f"No engine could read it ({tried}).", notes)
+        return PageRead(reading.page, reading.degraded, notes)
+
+
+def _sentence(error: CopyistError) -> str:
+    return LOCKED if isinstance(error, Encrypted) and not isinstance(error, WrongPassword) else error.detail
+
+
+def _notes(reading: PageReading) -> tuple[str, ...]:
+    """What broke; where no engine read the page at all, also why each was passed over."""
+    no_engine = reading.degraded or reading.page is None
+    told = {*FAULTS, Outcome.NOT_READY} if no_engine else FAULTS
+    return tuple(f"{step.engine}: {step.reason}" for step in reading.trail if step.outcome in told)
+
+
+def main() -> None:
+    """Do tasks from the pipe until its other end is closed."""
+    channel: Connection[Answer, Setup | Task] = Connection(int(sys.argv[1]))
+    setup = channel.recv()
+    assert isinstance(setup, Setup)
+    logs.setup("debug" if setup.settings.log_level == "debug" else "error")
+    try:
+        desk = Desk(setup, channel)
+    except CopyistError as error:
+        channel.send(Refused(error.detail))
+        return
+    channel.send(Ready())
+    while True:
+        try:
+            task = channel.recv()
+        except EOFError:
+            return
+        assert not isinstance(task, Setup)
+        channel.send(desk.do(task))
+
+
+if __name__ == "__main__":
+    main()

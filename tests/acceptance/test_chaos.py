@@ -1,0 +1,104 @@
+"""200 jobs while workers are killed, Redis loses everything, and PostgreSQL restarts: each page ends with one result."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import create_engine, text
+
+from tests.servers import PostgresServer, ValkeyServer
+from tests.service import Service
+
+JOBS = 200
+KILL_EVERY_S = 4.0
+LONGEST_S = 240.0
+SAMPLES = {"letter.png": 1, "scan.pdf": 3, "mixed.pdf": 2, "photo.jpg": 1, "multipage.tif": 2, "skewed.png": 1}
+
+
+@pytest.mark.timeout(LONGEST_S + 120)
+def test_every_job_ends_and_every_page_has_exactly_one_result(tmp_path: Path, own_samples: Path) -> None:
+    with ValkeyServer() as valkey, PostgresServer() as postgres:
+        url = postgres.create_database()
+        settings = {
+            "OCR_PLUGINS": "tests.faulty_engines:Slow", "OCR_BACKEND": "slow", "OCR_FALLBACK": "slow", "SLOW_ENGINE_S": "0.2",
+            "CELERY_WORKER_CONCURRENCY": "2", "PAGE_ATTEMPTS": "20", "LEASE_S": "3",
+        }  # fmt: skip
+        with Service(tmp_path, redis_url=valkey.url, database_url=url, **settings) as service:
+            service.start("api", "beat", "worker-a", "worker-b").await_ready()
+            over = threading.Event()
+            jobs: dict[str, int] = {}
+            uploading = threading.Thread(target=upload, args=(service, own_samples, jobs))
+            uploading.start()
+            disasters = threading.Thread(target=break_things, args=(service, valkey, postgres, over))
+            disasters.start()
+            uploading.join()
+            try:
+                outcomes = {job: ended(service, job) for job in jobs}
+            finally:
+                over.set()
+                disasters.join()
+        assert len(jobs) == JOBS
+        assert {job: body["status"] for job, body in outcomes.items()} == dict.fromkeys(jobs, "completed")
+        assert {job: body["progress"]["pages_done"] for job, body in outcomes.items()} == jobs
+        assert_one_result_each(url, sum(jobs.values()))
+
+
+def upload(service: Service, samples: Path, jobs: dict[str, int]) -> None:
+    """Send the jobs over the first minute; a server that is restarting is asked again, as a client would."""
+    chosen = itertools.islice(itertools.cycle(SAMPLES.items()), JOBS)
+    with httpx.Client(base_url=service.client.base_url, trust_env=False, timeout=30) as client:
+        for name, pages in chosen:
+            content = (samples / name).read_bytes()
+            while True:
+                response = client.post("/api/jobs", files={"file": (name, content)})
+                if response.status_code == 202:
+                    break
+                assert response.status_code == 503, response.text
+                time.sleep(0.2)
+            jobs[response.json()["id"]] = pages
+            time.sleep(0.1)
+
+
+def break_things(
+    service: Service, valkey: ValkeyServer, postgres: PostgresServer, over: threading.Event
+) -> None:
+    """Kill one of the two workers every few seconds; once, Redis comes back empty; once, PostgreSQL restarts."""
+    chance = random.Random(7)
+    for turn in itertools.count(1):
+        if over.wait(KILL_EVERY_S * chance.uniform(0.7, 1.3)):
+            return
+        if turn == 3:
+            valkey.kill()
+            valkey.restart(empty=True)
+        if turn == 5:
+            postgres.restart()
+        victim = "worker-a" if turn % 2 else "worker-b"
+        service.kill(victim)
+        service.start(victim)
+
+
+def ended(service: Service, job: str) -> dict[str, object]:
+    until = time.monotonic() + LONGEST_S
+    while True:
+        response = service.client.get(f"/api/jobs/{job}", params={"wait": 5})
+        if response.status_code == 200 and response.json()["status"] in ("completed", "failed", "cancelled"):
+            body: dict[str, object] = response.json()
+            return body
+        assert response.status_code in (200, 503), response.text
+        assert time.monotonic() < until, response.text
+
+
+def assert_one_result_each(url: str, pages: int) -> None:
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        done = connection.execute(text("SELECT count(*) FROM pages WHERE status = 'done'")).scalar()
+        rows = connection.execute(text("SELECT count(*), count(DISTINCT reading_id) FROM pages")).one()
+        readings = connection.execute(text("SELECT count(*) FROM readings")).scalar()
+    engine.dispose()
+    assert (done, tuple(rows), readings) == (pages, (pages, pages), pages)

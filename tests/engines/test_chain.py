@@ -1,0 +1,263 @@
+"""The fallback chain: which engine is tried, whose reading is kept, and what the trail says. Fakes, no mocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from copyist.document import Page
+from copyist.engines.base import Availability, Engine, EngineSettings, Outcome, PageImage, ReadOptions, Try
+from copyist.engines.chain import Chain, ChainReading, Strategy, chain_order
+from copyist.engines.garbage import is_loop
+from copyist.engines.registry import Registry
+from copyist.errors import ConfigurationError, PageDamaged
+from tests.faulty_engines import PLUGINS, Faulty
+
+IMAGE = PageImage(np.zeros((100, 100), dtype=np.uint8))
+
+
+class Cheap(Faulty):
+    name, cost, confidence = "cheap", 1.0, 0.6
+    text = "A line that was raed"
+
+
+class Dear(Faulty):
+    name, cost, confidence = "dear", 9.0, 0.9
+
+
+class Terse(Faulty):
+    name, cost, confidence = "terse", 3.0, 0.99
+    text = "line"
+
+
+class Blind(Faulty):
+    name, cost, confidence = "blind", 0.1, None
+    text = ""
+
+
+class Absent(Faulty):
+    name = "absent"
+
+    @classmethod
+    def check(cls, settings: EngineSettings) -> Availability:
+        return Availability(ready=False, reason="Weights are missing.")
+
+
+class German(Faulty):
+    name = "german"
+
+    @classmethod
+    def check(cls, settings: EngineSettings) -> Availability:
+        return Availability(ready=True, version="1", languages=("deu",))
+
+
+class Unloadable(Faulty):
+    name = "unloadable"
+
+    def __init__(self, settings: EngineSettings) -> None:
+        raise OSError("/opt/secret/model.bin: cannot open")
+
+
+class Huge(Faulty):
+    name = "huge"
+
+    def read(self, images: Sequence[PageImage], options: ReadOptions) -> list[Page]:
+        raise MemoryError
+
+
+HERE = tuple(f"{__name__}:{c.__name__}" for c in (Cheap, Dear, Terse, Blind, Absent, German, Unloadable, Huge))
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return Registry(EngineSettings(), (*PLUGINS, *HERE))
+
+
+def read_with(engine: Engine) -> Page:
+    return engine.read([IMAGE], ReadOptions())[0]
+
+
+def read(registry: Registry, *names: str, strategy: Strategy = Strategy.BEST, **more: object) -> ChainReading:
+    return Chain(registry, names, strategy, 0.8).read(read_with, **more)  # type: ignore[arg-type]
+
+
+def story(reading: ChainReading) -> list[tuple[str, str]]:
+    return [(step.engine, step.outcome.value) for step in reading.trail]
+
+
+def test_best_takes_the_first_engine_that_reads(registry: Registry) -> None:
+    reading = read(registry, "cheap", "dear", "mock")
+    assert story(reading) == [("cheap", "read")]
+    assert reading.page is not None
+    assert (reading.page.engine, reading.degraded, reading.may_be_cached) == ("cheap", False, True)
+
+
+def test_best_goes_down_past_what_is_absent_breaks_or_loops(registry: Registry) -> None:
+    reading = read(registry, "absent", "broken", "unloadable", "huge", "garbage", "dear", "mock")
+    assert story(reading) == [
+        ("absent", "not_ready"),
+        ("broken", "failed"),
+        ("unloadable", "failed"),
+        ("huge", "failed"),
+        ("garbage", "garbage"),
+        ("dear", "read"),
+    ]
+    assert not reading.may_be_cached
+
+
+def test_trail_gives_reasons_in_words_without_paths_or_internals(registry: Registry) -> None:
+    trail = read(registry, "absent", "broken", "unloadable", "huge", "garbage", "mock").trail
+    assert all(step.reason for step in trail if step.outcome is not Outcome.READ)
+    said = " ".join(step.reason for step in trail)
+    assert "Weights are missing." in said
+    assert "out of memory" in said
+    assert not any(secret in said for secret in ("/opt", "CUDA", "Error", "secret"))
+
+
+def test_an_absent_engine_does_not_keep_a_reading_out_of_the_cache(registry: Registry) -> None:
+    assert read(registry, "absent", "dear").may_be_cached
+
+
+@pytest.mark.parametrize("strategy", list(Strategy))
+def test_mock_comes_last_wherever_it_stands_and_is_degraded(registry: Registry, strategy: Strategy) -> None:
+    assert story(read(registry, "mock", "dear", strategy=strategy)) == [("dear", "read")]
+    reading = read(registry, "mock", "broken", strategy=strategy)
+    assert story(reading) == [("broken", "failed"), ("mock", "read")]
+    assert (reading.degraded, reading.may_be_cached) == (True, False)
+
+
+def test_mock_asked_for_by_name_is_degraded_too(registry: Registry) -> None:
+    assert read(registry, "mock").degraded
+
+
+def test_without_mock_a_page_that_nobody_reads_has_no_page(registry: Registry) -> None:
+    reading = read(registry, "broken", "garbage")
+    assert reading.page is None
+    assert (reading.degraded, reading.may_be_cached) == (False, False)
+
+
+def test_fast_stays_with_the_cheap_engine_when_it_is_sure(registry: Registry) -> None:
+    reading = read(registry, "dear", "slow", strategy=Strategy.FAST)
+    assert story(reading) == [("slow", "read")]
+
+
+def test_fast_climbs_and_keeps_the_surer_reading(registry: Registry) -> None:
+    reading = read(registry, "dear", "cheap", "mock", strategy=Strategy.FAST)
+    assert story(reading) == [("cheap", "kept_other"), ("dear", "read")]
+    assert reading.page is not None
+    assert reading.page.engine == "dear"
+    assert "dear was kept" in reading.trail[0].reason
+    assert reading.trail[0].confidence == pytest.approx(0.6)
+    assert reading.may_be_cached
+
+
+def test_fast_does_not_let_a_sure_reading_of_far_less_text_win(registry: Registry) -> None:
+    reading = read(registry, "cheap", "terse", strategy=Strategy.FAST)
+    assert story(reading) == [("cheap", "read"), ("terse", "kept_other")]
+    assert reading.page is not None
+    assert reading.page.engine == "cheap"
+
+
+def test_fast_keeps_what_it_has_when_the_dearer_engine_fails(registry: Registry) -> None:
+    reading = read(registry, "cheap", "unloadable", "mock", strategy=Strategy.FAST)
+    assert [step for step in story(reading) if step[1] == "read"] == [("cheap", "read")]
+    assert not reading.degraded
+
+
+def test_fast_takes_a_blank_page_for_blank(registry: Registry) -> None:
+    reading = read(registry, "blind", "dear", strategy=Strategy.FAST)
+    assert story(reading) == [("blind", "read")]
+    assert reading.page is not None
+    assert reading.page.text == ""
+
+
+def test_fast_climbs_from_an_empty_reading_of_a_page_with_ink(registry: Registry) -> None:
+    reading = read(registry, "blind", "dear", strategy=Strategy.FAST, has_ink=lambda: True)
+    assert story(reading) == [("blind", "kept_other"), ("dear", "read")]
+
+
+def test_skips_go_into_the_trail_and_their_engines_are_not_started(registry: Registry) -> None:
+    started: list[str] = []
+    skip = {"crash": Try("crash", Outcome.CRASHED, "It stopped its worker.")}
+    reading = read(registry, "crash", "broken", "dear", skip=skip, on_start=started.append)
+    assert reading.trail[0] is skip["crash"]
+    assert started == ["broken", "dear"]
+    assert not reading.may_be_cached
+
+
+def test_engines_without_the_language_are_passed_over_in_words(registry: Registry) -> None:
+    reading = read(registry, "german", "dear", languages=("eng", "deu"))
+    assert story(reading) == [("german", "not_ready"), ("dear", "read")]
+    assert reading.trail[0].reason == "It has no model for eng; it reads deu."
+
+
+def test_a_page_that_cannot_be_rendered_is_no_engines_fault(registry: Registry) -> None:
+    def damaged(_engine: Engine) -> Page:
+        raise PageDamaged(number=3)
+
+    with pytest.raises(PageDamaged):
+        Chain(registry, ("dear", "mock")).read(damaged)
+
+
+def test_a_callers_own_exceptions_leave_the_chain(registry: Registry) -> None:
+    class Cancelled(Exception):
+        pass
+
+    def cancelled(_engine: Engine) -> Page:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        Chain(registry, ("dear", "mock")).read(cancelled, let_through=(Cancelled,))
+
+
+def test_identity_names_what_decides_a_reading(registry: Registry) -> None:
+    best = Chain(registry, ("absent", "dear", "cheap", "mock"))
+    assert best.identity() == "best:dear@1,cheap@1,mock@1"
+    fast = Chain(registry, ("dear", "cheap"), Strategy.FAST, 0.8)
+    assert fast.identity() == "fast<0.8:cheap@1,dear@1"
+
+
+@pytest.mark.parametrize(
+    ("backend", "fallback", "order"),
+    [
+        ("auto", None, ("easyocr", "rapidocr", "tesseract", "mock")),
+        ("auto", ("tesseract",), ("tesseract",)),
+        ("tesseract", None, ("tesseract", "mock")),
+        ("tesseract", (), ("tesseract",)),
+        ("rapidocr", ("tesseract",), ("rapidocr", "tesseract")),
+        ("mock", None, ("mock",)),
+        ("crash", None, ("crash", "easyocr", "rapidocr", "tesseract", "mock")),
+    ],
+)
+def test_order_starts_where_the_settings_say(
+    registry: Registry, backend: str, fallback: tuple[str, ...] | None, order: tuple[str, ...]
+) -> None:
+    assert chain_order(backend, fallback, registry.names) == order
+
+
+def test_order_refuses_unknown_names_with_those_there_are(registry: Registry) -> None:
+    with pytest.raises(ConfigurationError, match=r'no engine "dots".*tesseract'):
+        chain_order("dots", None, registry.names)
+    with pytest.raises(ConfigurationError, match='no engine "abbyy"'):
+        chain_order("auto", ("abbyy",), registry.names)
+
+
+@pytest.mark.parametrize("text", ["the cat " * 100, "0.\n" * 300, "Yes, " + "no no " * 200, "ab" * 60])
+def test_a_loop_is_garbage(text: str) -> None:
+    assert is_loop(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "The quiet harbour opened twice. " * 3,
+        "Chapter one " + "." * 300 + " 7\nChapter two " + "." * 300 + " 19",
+        "_ " * 200,
+        "\n".join(f"{n}. the item" for n in range(100)),
+    ],
+)
+def test_repetition_that_people_write_is_not(text: str) -> None:
+    assert not is_loop(text)
