@@ -25,7 +25,9 @@ def test_ranges_name_pages_in_order_and_once(text: str, pages: tuple[int, ...]) 
     assert parse_pages(text, 9) == pages
 
 
-@pytest.mark.parametrize("text", ["", " ", "a", "1;2", "3-1", "-3", "1--2", "1,", ",", "1-2-3", "１", "1.5", "+1", "12345678"])
+@pytest.mark.parametrize(
+    "text", ["", " ", "a", "1;2", "3-1", "-3", "1--2", "1,", ",", "1-2-3", "１", "1.5", "+1", "12345678"]
+)
 def test_anything_else_is_an_invalid_option(text: str) -> None:
     with pytest.raises(InvalidOption) as raised:
         read_ranges(text)

@@ -51,7 +51,7 @@ def test_the_pages_of_a_worker_that_dies_are_read_by_another(start: Start, own_s
     service.start("worker-2")
     job = service.wait(job_id)
     assert job["status"] == "completed"
-    assert [step["outcome"] for step in service.page(job_id)["trail"]] == ["crashed", "read"]
+    assert [step["outcome"] for step in service.page(job_id)["trail"]] == ["lost", "read"]
 
 
 def test_cancel_stops_a_running_page_within_two_seconds_and_keeps_what_was_read(

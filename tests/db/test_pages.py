@@ -99,18 +99,24 @@ def test_attempts_count_before_reading_and_have_an_end(db: Database, make_job: M
         assert claimed(db, job_id, token=f"t{attempt}", lease_s=-1).attempts == attempt
     assert claim(db, job_id, token="t4") is None
     with db.write() as session:
-        assert pages.recover(session, job_id, 1, token="t3", max_attempts=3)
+        assert pages.recover(session, pages.Lease(job_id, 1, "t3"), outcome="lost", max_attempts=3)
     assert (page(db, job_id).status, page(db, job_id).error_code) == (PageStatus.FAILED, "worker_crashed")
     assert (job(db, job_id).status, job(db, job_id).error_code) == (JobStatus.FAILED, "worker_crashed")
 
 
-def test_a_crash_is_laid_at_the_engines_door(db: Database, make_job: MakeJob) -> None:
+@pytest.mark.parametrize(("outcome", "noted"), [("crashed", ["crashed"]), ("lost", ["lost"]), (None, [])])
+def test_the_trail_says_how_a_reader_was_lost(
+    db: Database, make_job: MakeJob, outcome: str | None, noted: list[str]
+) -> None:
     job_id = make_job(1)
-    first = claimed(db, job_id, lease_s=-1)
+    first = claimed(db, job_id)
     with db.write() as session:
         pages.note_engine(session, first.lease, "shaky")
+    with db.write() as session:
+        assert not pages.recover(session, first.lease, outcome=outcome, max_attempts=3)
     again = claimed(db, job_id, token="t2")
-    assert [(step["engine"], step["outcome"]) for step in again.trail] == [("shaky", "crashed")]
+    assert [step["outcome"] for step in again.trail] == noted
+    assert again.attempts == 2
 
 
 def test_an_engine_that_hangs_costs_no_attempt(db: Database, make_job: MakeJob) -> None:

@@ -77,7 +77,7 @@ def _pictures() -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     """One picture per digit, shape (10, HEIGHT, width): ink from 0 to 1, less its mean, of unit length."""
     scale = 4
     pen = font(40 * scale)
-    left, top, right, bottom = pen.getbbox(DIGITS)
+    _, top, _, bottom = pen.getbbox(DIGITS)
     pitch = round(pen.getlength("0") * HEIGHT / (bottom - top))
     pictures = []
     for digit in DIGITS:

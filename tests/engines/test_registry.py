@@ -48,7 +48,7 @@ def test_an_engine_is_loaded_once_and_anew_after_closing() -> None:
 def test_an_unknown_name_is_refused_with_those_there_are() -> None:
     registry = Registry(EngineSettings())
     for ask in (registry.engine_class, registry.check, registry.load):
-        with pytest.raises(InvalidOption, match='"abbyy" is not a value for engine.*tesseract'):
+        with pytest.raises(InvalidOption, match=r'"abbyy" is not a value for engine.*tesseract'):
             ask("abbyy")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -78,14 +79,17 @@ def worst_overlap(found: Page, truth: list[tuple[str, Box]]) -> float:
 def save(image: Image.Image, path: Path, writer: str = "PNG", **options: object) -> tuple[Path, MediaKind]:
     """Write a picture, and say of which kind the file is."""
     image.save(path, writer, **options)
-    return path, MediaKind({"PNG": "png", "JPEG": "jpeg", "TIFF": "tiff", "JPEG2000": "jp2"}.get(writer) or writer.lower())
+    return path, MediaKind(
+        {"PNG": "png", "JPEG": "jpeg", "TIFF": "tiff", "JPEG2000": "jp2"}.get(writer) or writer.lower()
+    )
 
 
 def text_pdf(path: Path, contents: list[str], *, box: tuple[float, float] = (400, 300), rotate: int = 0) -> Path:
     """A PDF with a page for each content stream; the font is ``/F1``, Helvetica."""
     pdf = pikepdf.new()
     for content in contents:
-        sheet = pdf.add_blank_page(page_size=box)
+        sheet = pdf.add_blank_page()
+        sheet.obj.MediaBox = pikepdf.Array([0, 0, *(Decimal(str(side)) for side in box)])
         sheet.obj.Resources = pikepdf.Dictionary(
             Font=pikepdf.Dictionary(
                 F1=pikepdf.Dictionary(

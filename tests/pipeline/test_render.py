@@ -36,7 +36,10 @@ def test_a_page_is_rendered_at_the_resolution_asked_for(tmp_path: Path) -> None:
 
 def test_the_reference_picture_has_the_reference_size(tmp_path: Path) -> None:
     path = text_pdf(tmp_path / "a.pdf", [HELLO], box=(595.28, 841.89))
-    with pdf(path) as source, Image.open(io.BytesIO(page_picture(path, MediaKind.PDF, 1, max_pixels=PLENTY))) as picture:
+    with (
+        pdf(path) as source,
+        Image.open(io.BytesIO(page_picture(path, MediaKind.PDF, 1, max_pixels=PLENTY))) as picture,
+    ):
         assert picture.size == source.size(1)
         assert picture.format == "JPEG"
 
@@ -78,7 +81,9 @@ def test_an_absurd_page_is_refused(tmp_path: Path) -> None:
 
 def test_an_image_bomb_in_a_page_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     path = image_pdf(tmp_path / "a.pdf", Image.new("L", (100, 100)))
-    path.write_bytes(path.read_bytes().replace(b"/Width 100", b"/Width 900000").replace(b"/Height 100", b"/Height 900000"))
+    path.write_bytes(
+        path.read_bytes().replace(b"/Width 100", b"/Width 900000").replace(b"/Height 100", b"/Height 900000")
+    )
     with pdf(path) as source, pytest.raises(TooManyPixels):
         source.image(1, 300)
 

@@ -90,9 +90,7 @@ def claim(
     )
     if page is None:
         return None
-    if page.engine_running:
-        page.trail = [*page.trail, _crash(page.engine_running)]
-        page.engine_running = None
+    _note_end(page, "lost")
     job = session.get_one(Job, job_id)
     return Claim(
         lease=Lease(job_id, number, token),
@@ -104,9 +102,15 @@ def claim(
     )
 
 
-def _crash(engine: str) -> dict[str, Any]:
-    reason = "The worker died while it was reading."
-    return {"engine": engine, "outcome": "crashed", "reason": reason, "seconds": 0.0, "confidence": None}
+ENDS = {"crashed": "Its process died while it was reading.", "lost": "Its worker was gone before it was done."}
+
+
+def _note_end(page: Page, outcome: str | None) -> None:
+    """Put into the trail how the engine that was reading came to its end, if one was and it is known."""
+    if page.engine_running and outcome:
+        step = {"engine": page.engine_running, "outcome": outcome, "reason": ENDS[outcome], "seconds": 0.0}
+        page.trail = [*page.trail, {**step, "confidence": None}]
+    page.engine_running = None
 
 
 def extend(session: Session, lease: Lease, lease_s: float) -> bool:
@@ -238,19 +242,21 @@ def in_flight(session: Session, job_id: str) -> int:
     return session.scalar(counted) or 0
 
 
-def recover(session: Session, job_id: str, number: int, *, token: str, max_attempts: int) -> bool:
-    """A page whose reader is gone: put it back, or give it up after ``max_attempts``. ``True`` if its job ended."""
-    job = session.get(Job, job_id, with_for_update=True)
-    lease = Lease(job_id, number, token)
+def recover(session: Session, lease: Lease, *, outcome: str | None, max_attempts: int) -> bool:
+    """A page whose reader is gone: put it back, or give it up after ``max_attempts``. ``True`` if its job ended.
+
+    ``outcome`` says what is known of the engine that was reading: ``crashed`` where its process alone died, ``lost`` where
+    the whole worker did, ``None`` where it is not to blame.
+    """
+    job = _lock(session, lease)
     page = session.scalar(select(Page).where(mine(lease)))
     if job is None or page is None:
         return False
+    _note_end(page, outcome)
     if job.status == JobStatus.PROCESSING and page.attempts < max_attempts:
         _put_back(page)
         return False
-    if page.engine_running:
-        page.trail = [*page.trail, _crash(page.engine_running)]
-        session.flush()
+    session.flush()
     finished = fail(session, lease, WorkerCrashed(attempts=page.attempts))
     return finished is not None and finished.job_ended
 

@@ -115,6 +115,9 @@ class Outcome(StrEnum):
     GARBAGE = "garbage"
     TIMED_OUT = "timed_out"
     CRASHED = "crashed"
+    """Its process died while the rest of the worker lived: the engine's own doing."""
+    LOST = "lost"
+    """The whole worker was gone: killed, or without power. Nobody's fault that we know of."""
     CACHED = "cached"
 
 

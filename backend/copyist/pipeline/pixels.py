@@ -31,7 +31,9 @@ _COLOUR_SHARE: Final = 0.0005
 
 
 def orientation(image: ImageFile.ImageFile) -> int:
-    """The EXIF or TIFF orientation of an opened image, 1 to 8; 1 where there is none or it cannot be read."""
+    """The EXIF orientation that is left to apply to an opened image, 1 to 8; 1 also where it cannot be read."""
+    if image.format == "TIFF":
+        return 1  # Pillow applies it itself
     if image.format == "PNG" and "exif" not in image.info:
         return 1  # Pillow would decode the whole image to look for a chunk at its end
     try:

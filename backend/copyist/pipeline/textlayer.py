@@ -5,15 +5,13 @@ Decided page by page. A text layer is real when it is made of characters one can
 
 from __future__ import annotations
 
-from itertools import pairwise
-from statistics import median
 from typing import Final
 
-from copyist.document import Block, Box, Line, Page, Source
+from copyist.document import Block, Page, Source
 from copyist.pipeline.glyphs import Glyphs, flatten, has_text_annotations, read_glyphs
 from copyist.pipeline.pdf import Survey
 from copyist.pipeline.render import PageSource
-from copyist.pipeline.textlines import text_lines
+from copyist.pipeline.textlines import text_blocks
 
 ENGINE: Final = "text-layer"
 VERSION: Final = "1"
@@ -23,9 +21,6 @@ _MAX_UNREADABLE: Final = 0.05
 _SCANNED_COVER: Final = 0.7
 _STAMP_CHARACTERS, _STAMP_LINES = 100, 3
 """A page under an image with no more text than this is a scan with a number, a date or a stamp on it."""
-_NEW_BLOCK: Final = 1.5
-"""Lines farther apart than this, in usual distances, are of different blocks."""
-_OTHER_SIZE: Final = 1.6
 
 
 def read_text_layer(source: PageSource, number: int, *, always: bool = False) -> Page | None:
@@ -39,10 +34,10 @@ def read_text_layer(source: PageSource, number: int, *, always: bool = False) ->
     if found is None:
         return _page(source, number, size, ()) if always else None
     glyphs, survey = found
-    lines = text_lines(glyphs, size)
-    if not always and not _is_real(glyphs, lines, survey):
+    blocks = text_blocks(glyphs, size)
+    if not always and not _is_real(glyphs, blocks, survey):
         return None
-    return _page(source, number, size, _blocks(lines))
+    return _page(source, number, size, blocks)
 
 
 def _read(source: PageSource, number: int, size: tuple[int, int]) -> tuple[Glyphs, Survey] | None:
@@ -61,12 +56,13 @@ def _read(source: PageSource, number: int, size: tuple[int, int]) -> tuple[Glyph
     return (glyphs, survey) if glyphs is not None else None
 
 
-def _is_real(glyphs: Glyphs, lines: list[Line], survey: Survey) -> bool:
+def _is_real(glyphs: Glyphs, blocks: tuple[Block, ...], survey: Survey) -> bool:
+    lines = sum(len(block.lines) for block in blocks)
     characters = [code for code in glyphs.codes if code > 32]
     unreadable = sum(map(_is_unreadable, characters)) + glyphs.unmapped
     if not lines or unreadable > _MAX_UNREADABLE * len(characters):
         return False
-    is_stamp = len(characters) < _STAMP_CHARACTERS or len(lines) <= _STAMP_LINES
+    is_stamp = len(characters) < _STAMP_CHARACTERS or lines <= _STAMP_LINES
     return not (is_stamp and survey.image_cover >= _SCANNED_COVER)
 
 
@@ -85,27 +81,4 @@ def _page(source: PageSource, number: int, size: tuple[int, int], blocks: tuple[
         engine=ENGINE,
         engine_version=VERSION,
         blocks=blocks,
-    )
-
-
-def _blocks(lines: list[Line]) -> tuple[Block, ...]:
-    """Lines that follow each other at the usual distance, in one column and of one size, are a block."""
-    distances = [low.box.bottom - high.box.bottom for high, low in pairwise(lines)]
-    usual = median([distance for distance in distances if distance > 0] or [1])
-    blocks: list[list[Line]] = []
-    for line in lines:
-        if blocks and _continues(blocks[-1][-1].box, line.box, usual):
-            blocks[-1].append(line)
-        else:
-            blocks.append([line])
-    return tuple(Block(box=Box.around(line.box for line in block), lines=tuple(block)) for block in blocks)
-
-
-def _continues(above: Box, below: Box, usual: float) -> bool:
-    distance = below.bottom - above.bottom
-    sizes = sorted((above.height, below.height))
-    return (
-        -0.3 * usual < distance <= _NEW_BLOCK * usual
-        and ((below.left < above.right and above.left < below.right) or distance <= 0.3 * usual)
-        and sizes[1] <= _OTHER_SIZE * max(sizes[0], 1)
     )

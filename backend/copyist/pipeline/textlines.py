@@ -1,4 +1,4 @@
-"""Characters of a text layer joined to words and lines.
+"""Characters of a text layer joined to words, lines and blocks.
 
 PDFium gives characters in the order of the page's content and puts in the spaces and line ends it sees in the gaps. Two
 things it leaves out: the end of a line that ends in a hyphen, and the jump to another column in the same row.
@@ -9,17 +9,22 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass, field
 from itertools import pairwise
+from statistics import median
 from typing import Final
 
 import numpy as np
 
-from copyist.document import Box, Line, Word
+from copyist.document import Block, Box, Line, Word
 from copyist.pipeline.glyphs import Glyphs
 
 _HYPHENS: Final = frozenset({0x02, 0xAD, 0xFFFE})
 """PDFium's sign for a hyphen at the end of a line, in its ways, and the soft hyphen, which shows only there."""
 _LIGATURES: Final = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0xFB00, 0xFB07)}
 _LINE_ENDS: Final = frozenset({0x0A, 0x0D})
+_NEW_BLOCK: Final = 1.5
+"""Lines farther apart than this, in usual distances, are of different blocks."""
+_SAME_ROW: Final = 0.3
+_OTHER_SIZE: Final = 1.6
 _INVISIBLE: Final = frozenset({0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF})
 
 _Sides = list[float]
@@ -51,12 +56,39 @@ class _Draft:
         back = left < self.right - (self.bottom - self.top)
         return quarter != self.quarter or right < self.left or (outside and back)
 
+    def continues(self, above: _Draft, usual: float) -> bool:
+        """Whether this line goes on with the block of the line ``above``, where lines are ``usual`` apart."""
+        step = self.bottom - above.bottom
+        low, high = sorted((self.bottom - self.top, above.bottom - above.top))
+        in_row = abs(step) <= _SAME_ROW * usual
+        return (
+            self.quarter == above.quarter
+            and -_SAME_ROW * usual < step <= _NEW_BLOCK * usual
+            and (in_row or (self.left < above.right and above.left < self.right))
+            and high <= _OTHER_SIZE * max(low, 1.0)
+        )
 
-def text_lines(glyphs: Glyphs, size: tuple[int, int]) -> list[Line]:
-    """The lines on a page of ``size`` pixels, in the text layer's order. What lies outside of the page is left out."""
+
+def text_blocks(glyphs: Glyphs, size: tuple[int, int]) -> tuple[Block, ...]:
+    """The text on a page of ``size`` pixels, in the text layer's order. What lies outside of the page is left out.
+
+    Lines that follow each other at the usual distance, in one column and of one size, are a block.
+    """
     letters = [_letter(code) for code in glyphs.codes]
-    lines = (_line([_word(word, letters, glyphs, size) for word in draft.words]) for draft in _drafts(glyphs))
-    return [line for line in lines if line is not None]
+    drafts = _drafts(glyphs)
+    steps = [after.bottom - before.bottom for before, after in pairwise(drafts)]
+    usual = median([step for step in steps if step > 0] or [1.0])
+    blocks: list[list[Line]] = []
+    last: _Draft | None = None
+    for draft in drafts:
+        line = _line([_word(word, letters, glyphs, size) for word in draft.words])
+        if line is None:
+            continue
+        if last is None or not draft.continues(last, usual):
+            blocks.append([])
+        blocks[-1].append(line)
+        last = draft
+    return tuple(Block(box=Box.around(line.box for line in lines), lines=tuple(lines)) for lines in blocks)
 
 
 def _drafts(glyphs: Glyphs) -> list[_Draft]:
@@ -80,14 +112,14 @@ def _drafts(glyphs: Glyphs) -> list[_Draft]:
                 new_word = False
             line.words[-1].append(index)
             line.grow(sides)
-    return lines[::-1] if _runs_upwards(lines) else lines
+    filled = [line for line in lines if line.words]
+    return filled[::-1] if _runs_upwards(filled) else filled
 
 
 def _runs_upwards(lines: list[_Draft]) -> bool:
     """Whether each line lies above the one before: PDFium's order of lines that are sideways on the page as shown."""
-    filled = [line for line in lines if line.words]
-    return len(filled) > 1 and all(
-        after.quarter == before.quarter and after.bottom <= before.top for before, after in pairwise(filled)
+    return len(lines) > 1 and all(
+        after.quarter == before.quarter and after.bottom <= before.top for before, after in pairwise(lines)
     )
 
 

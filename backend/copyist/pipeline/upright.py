@@ -26,7 +26,8 @@ def read_upright(engine: Engine, whole: Prepared, options: ReadOptions) -> tuple
     """The page made upright, straight and of a good size, and the engine's reading of it."""
     stance = find_stance(whole.image.pixels)
     turned = stance.turned
-    if turned and not (stance.side_sure and turned == 180):
+    if turned:
+        # The look of a page is proved before it is turned: scripts that hang from their upper line seem upside down.
         turned = _best_turn(engine, whole, stance, (turned, (turned + 180) % 360), options)
     prepared = make_ready(whole, stance, turned)
     reading = engine.read([prepared.image], options)[0]

@@ -17,12 +17,14 @@ from copyist.engines.threads import limit_threads
 
 limit_threads()  # Before any library reads them.
 
+from billiard.exceptions import WorkerLostError  # noqa: E402
 from celery import signals  # noqa: E402
 from celery.exceptions import SecurityWarning  # noqa: E402
 
 from copyist import log as logs  # noqa: E402
 from copyist import settings as configuration  # noqa: E402
 from copyist.db import presence  # noqa: E402
+from copyist.engines.base import Outcome  # noqa: E402
 from copyist.queue import upkeep  # noqa: E402
 from copyist.queue.context import context, forget_parent  # noqa: E402
 from copyist.queue.routing import SWEEP, Queue, celery_app  # noqa: E402
@@ -122,6 +124,7 @@ def _died(task_id: str, exception: BaseException, **_: Any) -> None:
     For a child that died this runs in the worker's main process.
     """
     try:
-        upkeep.recover_task(context(), task_id)
+        crashed = isinstance(exception, WorkerLostError)
+        upkeep.recover_task(context(), task_id, Outcome.CRASHED if crashed else None)
     except Exception as error:
         log.warning("the sweeper will recover task %s after %s: %s", task_id, exception, type(error).__name__)

@@ -14,6 +14,7 @@ import redis
 from copyist.db import jobs, locks, pages, presence, sweep
 from copyist.db.pages import Lease
 from copyist.db.tables import Job, now
+from copyist.engines.base import Outcome
 from copyist.queue.context import Context
 from copyist.queue.routing import Queue
 
@@ -49,18 +50,16 @@ def recover_expired(context: Context) -> None:
     with context.db.read() as session:
         leases, intakes = pages.expired(session), sweep.expired_intakes(session)
     for lease in leases:
-        recover_page(context, lease)
+        recover_page(context, lease, Outcome.LOST)
     for job_id in intakes:
         recover_intake(context, job_id)
 
 
-def recover_page(context: Context, lease: Lease) -> None:
+def recover_page(context: Context, lease: Lease, outcome: Outcome | None) -> None:
     """Put a page back whose reader is gone, or give it up."""
-    log.warning("page %d of job %s lost its worker", lease.number, lease.job_id)
+    log.warning("page %d of job %s is put back: %s", lease.number, lease.job_id, outcome or "its reading failed")
     with context.db.write() as session:
-        ended = pages.recover(
-            session, lease.job_id, lease.number, token=lease.token, max_attempts=context.settings.page_attempts
-        )
+        ended = pages.recover(session, lease, outcome=outcome, max_attempts=context.settings.page_attempts)
     if ended:
         context.sender.ring(lease.job_id)
 
@@ -74,12 +73,12 @@ def recover_intake(context: Context, job_id: str) -> None:
         context.sender.ring(job_id)
 
 
-def recover_task(context: Context, task_id: str) -> None:
-    """The process that ran a Celery task died: put back all that it had in hand, and send it again at once."""
+def recover_task(context: Context, task_id: str, outcome: Outcome | None) -> None:
+    """A Celery task failed, or its process died: put back all that it had in hand, and send it again at once."""
     with context.db.read() as session:
         leases, intakes = pages.held_by_task(session, task_id), sweep.intakes_of_task(session, task_id)
     for lease in leases:
-        recover_page(context, lease)
+        recover_page(context, lease, outcome)
     for job_id in intakes:
         recover_intake(context, job_id)
     send_unsent(context)

@@ -1,0 +1,84 @@
+// The text of a job, page by page, each shown as soon as it is read.
+
+import * as api from "./api.js";
+import { engineName, pageNumbers, percent } from "./words.js";
+
+const AT_ONCE = 10;
+const DOUBTFUL_UNDER = 0.6;
+
+export class Pages {
+  constructor(list, more) {
+    this.list = list;
+    this.more = more;
+    this.wanted = AT_ONCE;
+    this.shown = new Set();
+    this.busy = false;
+    more.addEventListener("click", () => {
+      this.wanted += AT_ONCE;
+      this.show(this.job);
+    });
+  }
+
+  // Show what is new of the first pages; while the job is open, a page that is not read yet is asked for again later.
+  async show(job) {
+    this.job = job;
+    if (this.busy || job.progress.pages_total === null) return;
+    this.busy = true;
+    try {
+      const numbers = pageNumbers(job.options.pages, job.progress.pages_total);
+      for (const number of numbers.slice(0, this.wanted)) {
+        if (!this.shown.has(number) && !(await this.#show(number))) break;
+      }
+      this.more.hidden = numbers.length <= this.wanted || !this.shown.size;
+    } catch (problem) {
+      if (!api.isOpen(job)) this.#tell(problem.message);
+    } finally {
+      this.busy = false;
+    }
+    if (this.job !== job) await this.show(this.job);
+  }
+
+  async #show(number) {
+    const page = await api.page(this.job.id, number);
+    if (page.status === "pending" || page.status === "processing") return false;
+    const place = document.getElementById("page-template").content.cloneNode(true);
+    place.querySelector(".page-name").textContent = `Page ${number}`;
+    place.querySelector(".page-facts").textContent = factsOf(page);
+    const [mark, kind] = markOf(page);
+    const badge = place.querySelector(".mark");
+    badge.textContent = mark;
+    badge.dataset.kind = kind;
+    badge.hidden = !mark;
+    const text = place.querySelector(".page-text");
+    text.textContent = page.text || emptyOf(page);
+    text.classList.toggle("none", !page.text);
+    this.list.append(place);
+    this.shown.add(number);
+    return true;
+  }
+
+  #tell(sentence) {
+    const line = document.createElement("p");
+    line.className = "error";
+    line.textContent = sentence;
+    this.list.append(line);
+  }
+}
+
+function factsOf(page) {
+  const parts = page.content ? [engineName(page.content.engine)] : [];
+  if (page.confidence !== null) parts.push(`${percent(page.confidence)} sure`);
+  return parts.join(" · ");
+}
+
+function markOf(page) {
+  if (page.status === "failed") return ["not read", "bad"];
+  if (page.degraded) return ["placeholder, not read", "doubt"];
+  if (page.confidence !== null && page.confidence < DOUBTFUL_UNDER) return ["hard to read, check it", "doubt"];
+  return ["", ""];
+}
+
+function emptyOf(page) {
+  if (page.error) return page.error.detail;
+  return page.status === "skipped" ? "Not read: the job was cancelled first." : "No text on this page.";
+}

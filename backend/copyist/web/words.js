@@ -1,0 +1,64 @@
+// States and figures in words.
+
+const count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
+
+export const percent = (share) => `${Math.round(100 * share)} %`;
+
+// What a job is doing, short enough for a badge, and the colour it has.
+export function badge(job) {
+  const { pages_failed: failed } = job.progress;
+  switch (job.status) {
+    case "pending": return ["Waiting", "busy"];
+    case "processing": return ["Reading", "busy"];
+    case "completed": return failed || job.degraded ? ["Done, with gaps", "doubt"] : ["Done", "good"];
+    case "cancelled": return ["Cancelled", "idle"];
+    default: return ["Not read", "bad"];
+  }
+}
+
+// What is known of it: how far it is, who reads, how sure they were.
+export function facts(job) {
+  const { pages_done: done, pages_failed: failed, pages_total: total } = job.progress;
+  const parts = [];
+  if (job.status === "pending") {
+    parts.push(job.queue_position ? `${count(job.queue_position, "file")} ahead` : "next in line");
+  } else if (job.status === "processing") {
+    parts.push(total === null ? "looking into the file" : `${done + failed} of ${count(total, "page")}`);
+  } else if (total !== null) {
+    parts.push(done === total ? count(total, "page") : `${done} of ${count(total, "page")}`);
+  }
+  if (job.engines.length) parts.push(job.engines.map(engineName).join(", "));
+  if (job.confidence !== null) parts.push(`${percent(job.confidence)} sure`);
+  return parts.join(" · ");
+}
+
+export function engineName(name) {
+  if (name === "text-layer") return "the PDF's own text";
+  return name === "mock" ? "placeholder" : name;
+}
+
+// One sentence for people who listen instead of looking.
+export function spoken(job) {
+  return `${job.filename}: ${badge(job)[0]}. ${job.error?.detail ?? facts(job)}`;
+}
+
+export function languageName(code) {
+  try {
+    const name = new Intl.DisplayNames(["en"], { type: "language", fallback: "none" }).of(code.replace("_", "-"));
+    return name ? `${name} (${code})` : code;
+  } catch {
+    return code; // Tesseract's own names, such as chi_sim, are no language tags.
+  }
+}
+
+// The page numbers of a job, from the range that was asked for ("1-3,7-") and how many pages that came to.
+export function pageNumbers(ranges, total) {
+  if (!ranges) return Array.from({ length: total }, (_, index) => index + 1);
+  const numbers = new Set();
+  const parts = ranges.split(",").map((part) => part.split("-").map((end) => parseInt(end, 10)));
+  for (const [first, last] of parts.sort((one, other) => one[0] - other[0])) {
+    const end = last === undefined ? first : Number.isNaN(last) ? Infinity : last;
+    for (let number = first; number <= end && numbers.size < total; number += 1) numbers.add(number);
+  }
+  return [...numbers];
+}
