@@ -13,7 +13,6 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from copyist.errors import ConfigurationError
 
-
 Names = Annotated[tuple[str, ...], NoDecode]
 
 

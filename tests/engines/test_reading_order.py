@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 
-from copyist.document import Box, Line, Word
+from copyist.document import Block, Box, Line, Word
+from copyist.engines.broken_lines import SURE_AT_MOST, mended
 from copyist.engines.reading_order import blocks_of, joined, line_of, words_along
 
 
@@ -71,3 +72,23 @@ def test_a_lines_confidence_is_the_mean_of_its_words_by_characters() -> None:
 def test_words_are_laid_along_a_line_by_their_characters() -> None:
     words = words_along("ab  cdef", Box(100, 5, 170, 25), 0.5)
     assert [(word.text, word.box) for word in words] == [("ab", Box(100, 5, 120, 25)), ("cdef", Box(130, 5, 170, 25))]
+
+
+def test_lines_in_pieces_are_put_together_and_doubted() -> None:
+    tilted = [
+        piece("a line that goes", 10, 30, width=200, height=24),
+        piece("on up here", 214, 20, width=120, height=24),
+    ]
+    whole = piece("a line of its own", 10, 80, width=300, height=24)
+    broken = tuple(Block(box=line.box, lines=(line,)) for line in (*tilted, whole))
+    lines = [line for block in mended(broken) for line in block.lines]
+    assert [(line.text, line.confidence) for line in lines] == [
+        ("a line that goes on up here", SURE_AT_MOST),
+        ("a line of its own", 0.9),
+    ]
+
+
+def test_lines_that_are_whole_are_left_as_they_are() -> None:
+    columns = [piece("left", 10, 10, width=200), piece("right", 250, 10, width=200), piece("left again", 10, 36)]
+    whole = tuple(Block(box=line.box, lines=(line,)) for line in columns)
+    assert mended(whole) is whole

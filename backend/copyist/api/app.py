@@ -14,7 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from copyist import __version__
 from copyist import log as logs
 from copyist import settings as configuration
-from copyist.api import documents, health, jobs, problems
+from copyist.api import documents, health, jobs, limits, problems
 from copyist.api.compat import task_notes
 from copyist.api.service import Service
 from copyist.api.waiting import Bell
@@ -25,8 +25,6 @@ from copyist.settings import Settings
 from copyist.storage import Storage
 
 WEB = Path(__file__).parent.parent / "web"
-FORM_OVERHEAD_BYTES = 1_000_000
-"""What a multipart form may hold beside the file itself."""
 
 # The seed's routes come first: ``/api/jobs/{id}/`` with its slash is theirs.
 ROUTERS = [task_notes.router, jobs.router, documents.router, health.router]
@@ -48,7 +46,6 @@ def create_app(settings: Settings) -> FastAPI:
         version=__version__,
         summary="Upload a scan, poll, get the text with boxes and confidence.",
         lifespan=lifespan,
-        max_body_size=settings.max_bytes + FORM_OVERHEAD_BYTES,
         redirect_slashes=False,
     )
     if settings.cors_origins:
@@ -56,7 +53,8 @@ def create_app(settings: Settings) -> FastAPI:
             CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"],
             expose_headers=["Location", "Retry-After"],
         )  # fmt: skip
-    problems.register(app, settings.max_bytes)
+    limits.limit_body(app, settings.max_bytes)
+    problems.register(app)
     for router in ROUTERS:
         app.include_router(router)
     app.mount("/", StaticFiles(directory=WEB, html=True), name="web")

@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
-from copyist.errors import CopyistError, FileTooLarge, NotFound, Unavailable
+from copyist.errors import CopyistError, NotFound, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def of(error: CopyistError) -> JSONResponse:
     return problem(error.status, error.code, error.title, error.detail, retry=error.retry)
 
 
-def register(app: FastAPI, max_bytes: int) -> None:
+def register(app: FastAPI) -> None:
     """Answer every failure of ``app`` with a problem."""
 
     @app.exception_handler(CopyistError)
@@ -61,8 +61,6 @@ def register(app: FastAPI, max_bytes: int) -> None:
 
     @app.exception_handler(HTTPException)
     def http(_request: Request, error: HTTPException) -> JSONResponse:
-        if error.status_code == 413:
-            return of(FileTooLarge(limit_mb=round(max_bytes / 1e6, 1)))
         if error.status_code == 404:
             return of(NotFound(what="page or route"))
         phrase = HTTPStatus(error.status_code).phrase

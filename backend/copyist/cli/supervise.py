@@ -45,7 +45,7 @@ class Part:
             self.command,
             env={**os.environ, **self.environment},
             start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509
+            preexec_fn=_die_with_parent,
             stdin=subprocess.DEVNULL,
         )
 

@@ -63,7 +63,7 @@ def mine(lease: Lease) -> Any:
 
 def touched(result: Any) -> bool:
     """Whether a statement changed a row."""
-    assert isinstance(result, CursorResult)  # noqa: S101
+    assert isinstance(result, CursorResult)
     return result.rowcount > 0
 
 

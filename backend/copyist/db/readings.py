@@ -28,7 +28,7 @@ def store(session: Session, page: document.Page, cache_key: str | None) -> int:
     made = session.scalar(statement.returning(Reading.id))
     if made is None:
         made = session.scalar(select(Reading.id).where(Reading.cache_key == cache_key))
-    assert made is not None, "the reading that stood in the way is gone"  # noqa: S101
+    assert made is not None, "the reading that stood in the way is gone"
     return made
 
 

@@ -16,6 +16,8 @@ from copyist.engines.columns import columns_of
 
 _SAME_ROW = 0.5
 """Pieces whose vertical overlap is at least this share of the lower one's height stand in one row."""
+_COVERED = 0.3
+"""Pieces that share more than this part of the narrower one's width stand above each other, not side by side."""
 _SAME_LINE = 2.0
 """Pieces of a row are one line when the gap between them is at most this many heights."""
 _SAME_BLOCK = 0.9
@@ -71,30 +73,32 @@ def _blocks_in(column: list[Line]) -> tuple[Block, ...]:
 def _rows(pieces: list[Line]) -> list[list[Line]]:
     """Pieces by rows from top to bottom, each from left to right.
 
-    A piece is compared with its nearest neighbour in the row, not with the row as a whole, so that a page that is a
-    little tilted keeps its rows apart.
+    A piece is compared with its nearest neighbour in the row, not with the row as a whole, and never joins one that it
+    covers: so a tilted page keeps its rows apart, though the upright boxes of long tilted lines overlap.
     """
     rows: list[list[Line]] = []
     for piece in sorted(pieces, key=lambda line: (line.box.top + line.box.bottom, line.box.left)):
-        fitting = [row for row in rows[-4:] if _overlap(_nearest(row, piece).box, piece.box) >= _SAME_ROW]
-        if fitting:
-            best = max(fitting, key=lambda row: _overlap(_nearest(row, piece).box, piece.box))
-            best.append(piece)
+        fits, row = max(((_fit(row, piece.box), row) for row in rows[-4:]), key=lambda fit: fit[0], default=(0.0, []))
+        if fits >= _SAME_ROW:
+            row.append(piece)
         else:
             rows.append([piece])
     return [sorted(row, key=lambda line: line.box.left) for row in rows]
 
 
-def _nearest(row: list[Line], piece: Line) -> Line:
-    return min(row, key=lambda line: _gap(line.box, piece.box))
+def _fit(row: list[Line], box: Box) -> float:
+    """How much of its height ``box`` shares with its nearest neighbour in ``row``; 0 when one covers the other."""
+    nearest = min((line.box for line in row), key=lambda other: gap(other, box))
+    covers = gap(nearest, box) < -_COVERED * min(nearest.width, box.width)
+    return 0.0 if covers else overlap(nearest, box)
 
 
-def _gap(one: Box, other: Box) -> int:
+def gap(one: Box, other: Box) -> int:
     """Horizontal distance; negative where they overlap."""
     return max(one.left, other.left) - min(one.right, other.right)
 
 
-def _overlap(one: Box, other: Box) -> float:
+def overlap(one: Box, other: Box) -> float:
     """Shared height as a share of the lower of the two."""
     shared = min(one.bottom, other.bottom) - max(one.top, other.top)
     return shared / max(min(one.height, other.height), 1)
@@ -105,7 +109,7 @@ def _lines_in(row: list[Line]) -> list[Line]:
     lines = [row[0]]
     for piece in row[1:]:
         last = lines[-1]
-        if _gap(last.box, piece.box) <= _SAME_LINE * min(last.box.height, piece.box.height):
+        if gap(last.box, piece.box) <= _SAME_LINE * min(last.box.height, piece.box.height):
             lines[-1] = _join(last, piece)
         else:
             lines.append(piece)

@@ -23,6 +23,7 @@ from PIL import Image
 
 from copyist.document import Page
 from copyist.engines.base import Availability, EngineSettings, Mode, PageImage, ReadOptions
+from copyist.engines.broken_lines import mended
 from copyist.engines.tesseract_tsv import blocks_from_tsv
 from copyist.errors import InvalidOption
 
@@ -103,7 +104,7 @@ class Tesseract:
             dpi=image.dpi,
             engine=self.name,
             engine_version=self.version,
-            blocks=blocks_from_tsv(tsv, image.width, image.height),
+            blocks=mended(blocks_from_tsv(tsv, image.width, image.height)),
         )
 
 

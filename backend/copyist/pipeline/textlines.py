@@ -48,7 +48,7 @@ class _Draft:
         self.right, self.bottom = max(self.right, right), max(self.bottom, bottom)
 
     def is_left_by(self, sides: _Sides, quarter: int) -> bool:
-        """Whether a character is of another line: turned otherwise, before this one, or back and wholly above or below."""
+        """Whether a character is of another line: turned otherwise, before it, or back and wholly above or below."""
         if not self.words:
             return False
         left, top, right, bottom = sides

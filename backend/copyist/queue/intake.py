@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import structlog
+from sqlalchemy.orm import Session
 
 from copyist import storage
 from copyist.db import jobs, pages, presence, readings
@@ -100,7 +101,7 @@ def _open(context: Context, job_id: str, token: str, numbers: tuple[int, ...]) -
     return sending[0] if sending else None
 
 
-def _serve_known(context: Context, session: readings.Session, job: Job, numbers: tuple[int, ...]) -> None:
+def _serve_known(context: Context, session: Session, job: Job, numbers: tuple[int, ...]) -> None:
     chain = context.chain(job.options)
     keys = {number: context.cache_key(job.file_sha256, number, job.options, chain) for number in numbers}
     found = readings.cached(session, [key for key in keys.values() if key is not None])

@@ -16,19 +16,19 @@ def _token(task: Any) -> str:
     return f"{task.request.id}.{uuid4().hex}"
 
 
-@app.task(name=INTAKE, bind=True)  # type: ignore[untyped-decorator]
+@app.task(name=INTAKE, bind=True)
 def take_in(self: Any, job_id: str) -> None:
     """Look into a job's file, make its pages, and read the first."""
     intake.take_in(context(), job_id, token=_token(self))
 
 
-@app.task(name=READ_PAGE, bind=True)  # type: ignore[untyped-decorator]
+@app.task(name=READ_PAGE, bind=True)
 def read_page(self: Any, job_id: str, number: int) -> None:
     """Read one page of a job."""
     reading.read_one(context(), job_id, number, token=_token(self))
 
 
-@app.task(name=DRAW_PAGE)  # type: ignore[untyped-decorator]
+@app.task(name=DRAW_PAGE)
 def draw_page(job_id: str, number: int) -> None:
     """Draw the picture of one page."""
     drawing.draw(context(), job_id, number)

@@ -1,0 +1,182 @@
+"""``copyist read``: files in, text out, whatever engines and files do."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.cli.conftest import ENVIRONMENT, Run
+from tests.servers import process_environment
+
+LINE = "A line that was read\n"
+
+
+def test_reads_to_standard_output_in_the_order_of_the_files(copyist: Run, own_samples: Path) -> None:
+    done = copyist(
+        "read", own_samples / "multipage.tif", own_samples / "locked.pdf", "--password", "copyist", "--text", "only"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    pages = done.stdout.split("\f")
+    assert len(pages) == 4
+    assert "Private notes" in pages[3]
+
+
+def test_reads_with_tesseract(copyist: Run, own_samples: Path) -> None:
+    done = copyist("read", own_samples / "letter.png", OCR_BACKEND="tesseract", OCR_FALLBACK="")
+    assert done.returncode == 0
+    assert "The old shelves\nwere sanded and oiled by volunteers" in done.stdout
+
+
+@pytest.mark.parametrize("form", ["txt", "md", "json", "todo.json"])
+def test_writes_a_file_for_each_input(copyist: Run, own_samples: Path, tmp_path: Path, form: str) -> None:
+    done = copyist("read", own_samples / "note.png", own_samples / "scan.pdf", "-f", form, "-o", "out")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"note.{form}", f"scan.{form}"]
+    if form.endswith("json"):
+        json.loads((tmp_path / "out" / f"scan.{form}").read_text())
+
+
+def test_names_that_would_clash_keep_their_ending(copyist: Run, own_samples: Path, tmp_path: Path) -> None:
+    done = copyist(
+        "read", own_samples / "truncated.png", own_samples / "truncated.pdf", own_samples / "note.png", "-o", "out"
+    )
+    assert done.returncode == 1
+    (tmp_path / "scan.png").write_bytes((own_samples / "note.png").read_bytes())
+    assert copyist("read", "scan.png", own_samples / "scan.pdf", "-o", "both").returncode == 0
+    assert sorted(path.name for path in (tmp_path / "both").iterdir()) == ["scan.pdf.txt", "scan.png.txt"]
+
+
+def test_two_results_of_one_name_are_refused(copyist: Run, own_samples: Path, tmp_path: Path) -> None:
+    (tmp_path / "note.png").write_bytes((own_samples / "note.png").read_bytes())
+    done = copyist("read", "note.png", own_samples / "note.png", "-o", "out")
+    assert done.returncode == 2
+    assert "note.png.txt" in done.stderr
+
+
+def test_a_result_is_only_overwritten_by_force(copyist: Run, own_samples: Path, tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("mine")
+    done = copyist("read", own_samples / "note.png", "-o", ".")
+    assert done.returncode == 1
+    assert "--force" in done.stderr
+    assert (tmp_path / "note.txt").read_text() == "mine"
+    assert copyist("read", own_samples / "note.png", "-o", ".", "--force").returncode == 0
+    assert (tmp_path / "note.txt").read_text() == LINE
+
+
+def test_bad_files_get_a_sentence_each_and_the_others_are_read(copyist: Run, own_samples: Path) -> None:
+    bad = [
+        "locked.pdf",
+        "zero_pages.pdf",
+        "truncated.pdf",
+        "truncated.png",
+        "empty.bin",
+        "not_an_image.jpg",
+        "bomb.png",
+    ]
+    files = [own_samples / name for name in bad]
+    done = copyist("read", *files, "missing.png", own_samples, own_samples / "note.png")
+    assert done.returncode == 1
+    assert done.stdout == LINE
+    told = done.stderr.splitlines()
+    assert len(told) == len(bad) + 2
+    for name in [*bad, "missing.png"]:
+        assert sum(f"{name}: " in line for line in told) == 1
+    assert "--password" in told[[f"{own_samples / 'locked.pdf'}: " in line for line in told].index(True)]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_password_is_told(copyist: Run, own_samples: Path) -> None:
+    done = copyist("read", own_samples / "locked.pdf", "--password", "nope")
+    assert done.returncode == 1
+    assert "password does not open" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--engine", "nix"], "tesseract"),
+        (["--format", "docx"], "todo.json"),
+        (["--pages", "3-1"], "1-3,5"),
+        (["--mode", "nix"], "handwriting"),
+        (["--text", "nix"], "force"),
+        (["--languages", "klingon"], "languages"),
+        (["--processes", "0"], "processes"),
+    ],
+)
+def test_wrong_usage_names_what_there_is(copyist: Run, own_samples: Path, arguments: list[str], named: str) -> None:
+    done = copyist("read", own_samples / "note.png", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_languages_may_be_written_as_people_do(copyist: Run, own_samples: Path) -> None:
+    assert copyist("read", own_samples / "note.png", "--languages", "en", "--engine", "tesseract").returncode == 0
+
+
+def test_reads_the_pages_asked_for(copyist: Run, own_samples: Path) -> None:
+    done = copyist("read", own_samples / "scan.pdf", "--pages", "2-", "-f", "json")
+    assert [page["number"] for page in json.loads(done.stdout)["pages"]] == [2, 3]
+    done = copyist("read", own_samples / "scan.pdf", "--pages", "4")
+    assert done.returncode == 1
+    assert "document of 3 pages" in done.stderr
+
+
+def test_an_engine_that_kills_its_process_is_left_out(copyist: Run, own_samples: Path) -> None:
+    done = copyist("read", own_samples / "multipage.tif", "--engine", "crash")
+    assert (done.returncode, done.stdout) == (0, "\f".join([LINE] * 3))
+    assert len(re.findall(r"page \d: crash: It stopped its process", done.stderr)) == 3
+
+
+def test_an_engine_that_hangs_is_left_out(copyist: Run, own_samples: Path) -> None:
+    done = copyist("read", own_samples / "note.png", "--engine", "hang", ENGINE_TIMEOUT_S="1")
+    assert (done.returncode, done.stdout) == (0, LINE)
+    assert "hang: It did not finish within 1 s." in done.stderr
+
+
+def test_pages_without_an_engine_that_survives_fail_and_the_rest_is_read(copyist: Run, own_samples: Path) -> None:
+    done = copyist("read", own_samples / "mixed.pdf", OCR_BACKEND="crash", OCR_FALLBACK="crash")
+    assert done.returncode == 1
+    assert "rowing club" in done.stdout
+    assert "page 2: No engine could read it (crash)." in done.stderr
+
+
+def test_a_placeholder_is_never_silent(copyist: Run, own_samples: Path) -> None:
+    done = copyist("read", own_samples / "multipage.tif", OCR_BACKEND="broken", OCR_FALLBACK="mock")
+    assert done.returncode == 0
+    assert "no engine read pages 1, 2, 3" in done.stderr
+    assert "secret" not in done.stderr
+
+
+def test_pages_are_read_two_at_a_time(copyist: Run, own_samples: Path) -> None:
+    def seconds(processes: str) -> float:
+        started = time.monotonic()
+        done = copyist("read", own_samples / "multipage.tif", "--engine", "slow", "--processes", processes)
+        assert done.stdout.count("slowly") == 3
+        return time.monotonic() - started
+
+    assert seconds("3") < seconds("1") - 0.5
+
+
+def test_an_interrupt_leaves_no_process_behind(own_samples: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "copyist", "read", str(own_samples / "multipage.tif"), "--engine", "hang"]
+    process = subprocess.Popen(command, cwd=tmp_path, env=process_environment(**ENVIRONMENT), stderr=subprocess.PIPE)
+    until = time.monotonic() + 30
+    readers: list[psutil.Process] = []
+    while len(readers) < 2 and time.monotonic() < until:
+        readers = psutil.Process(process.pid).children()
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGINT)
+    _, told = process.communicate(timeout=30)
+    assert process.returncode not in (0, None)
+    assert b"Traceback" not in told
+    assert psutil.wait_procs(readers, timeout=5)[1] == []

@@ -1,0 +1,112 @@
+"""The page at ``/``: complete in itself, nothing from elsewhere, nothing inline."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import httpx
+import pytest
+
+from copyist.api.app import create_app
+from copyist.settings import Settings
+from tests.servers import ROOT
+
+WEB = ROOT / "backend" / "copyist" / "web"
+FILES = sorted(WEB.iterdir())
+ROUTES = {"docs"}
+
+
+class _Tags(HTMLParser):
+    """Collect tags with their attributes, and the text inside of scripts and styles."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.inline = ""
+        self._inside = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._inside = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside in ("script", "style"):
+            self.inline += data.strip()
+
+
+@pytest.fixture
+def page() -> _Tags:
+    tags = _Tags()
+    tags.feed((WEB / "index.html").read_text(encoding="utf-8"))
+    return tags
+
+
+def _local(references: set[str]) -> set[str]:
+    return {name.removeprefix("./") for name in references if not name.startswith("#")} - ROUTES
+
+
+def test_the_page_and_all_its_files_are_served(tmp_path: Path) -> None:
+    paths = ["/", "/nothing.js", *(f"/{file.name}" for file in FILES)]
+    app = create_app(Settings(_env_file=None, data_dir=tmp_path))
+
+    async def ask() -> list[httpx.Response]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://copyist") as client:
+            return [await client.get(path) for path in paths]
+
+    page, nothing, *served = asyncio.run(ask())
+    assert "<title>Copyist</title>" in page.text
+    assert nothing.status_code == 404
+    assert [answer.content for answer in served] == [file.read_bytes() for file in FILES]
+    kinds = {file.suffix: answer.headers["content-type"] for file, answer in zip(FILES, served, strict=True)}
+    assert kinds[".js"].startswith("text/javascript")
+    assert kinds[".css"].startswith("text/css")
+
+
+def test_the_page_refers_to_its_own_files_only(page: _Tags) -> None:
+    named = {value for _, found in page.tags for name, value in found.items() if name in ("href", "src") and value}
+    assert {"style.css", "app.js"} <= _local(named)
+    assert [name for name in _local(named) if not (WEB / name).is_file()] == []
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file.suffix == ".js"], ids=lambda file: file.name)
+def test_modules_import_files_that_are_there(file: Path) -> None:
+    imported = set(re.findall(r'from "([^"]+)"', file.read_text(encoding="utf-8")))
+    assert all(name.startswith("./") for name in imported)
+    assert [name for name in _local(imported) if not (WEB / name).is_file()] == []
+
+
+def test_nothing_is_left_over() -> None:
+    text = "".join(file.read_text(encoding="utf-8") for file in FILES)
+    assert [file.name for file in FILES if file.name != "index.html" and file.name not in text] == []
+
+
+def test_nothing_is_inline(page: _Tags) -> None:
+    assert page.inline == ""
+    assert [name for _, found in page.tags for name in found if name.startswith("on") or name == "style"] == []
+
+
+def test_nothing_comes_from_elsewhere() -> None:
+    addresses = {url for file in FILES for url in re.findall(r"https?://[^\s\"')]+", file.read_text(encoding="utf-8"))}
+    assert addresses <= {"http://www.w3.org/2000/svg"}, "a namespace is the one address that is never asked for"
+
+
+def test_text_never_becomes_markup() -> None:
+    risky = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function")
+    assert [file.name for file in FILES if risky.search(file.read_text(encoding="utf-8"))] == []
+
+
+def test_every_control_has_a_name(page: _Tags) -> None:
+    ids = {found["id"] for _, found in page.tags if "id" in found}
+    labelled = {found["for"] for tag, found in page.tags if tag == "label" and "for" in found}
+    inputs = {found["id"] for tag, found in page.tags if tag in ("input", "select")}
+    assert labelled <= ids
+    # The others stand inside of their labels.
+    text = re.sub(r"\s+", " ", (WEB / "index.html").read_text(encoding="utf-8"))
+    inside = {name for name in inputs if re.search(rf'<label>[^<]+<(input|select) id="{name}"', text)}
+    assert inputs - labelled - inside == set()
