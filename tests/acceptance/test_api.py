@@ -63,6 +63,7 @@ def test_a_page_tells_words_boxes_and_who_read_it(service: Service, own_samples:
         assert 0 <= left < right <= size[0]
         assert 0 <= top < bottom <= size[1]
         assert 0 <= word["confidence"] <= 1
+    assert page["review"] == [word for word in words if word["confidence"] < 0.6]
     # Turned by 90 degrees, a word of some letters is higher than wide.
     tall = [word for word in words if len(word["text"]) > 4 and word["box"][3] - word["box"][1] > word["box"][2] - word["box"][0]]
     assert len(tall) > len([word for word in words if len(word["text"]) > 4]) * 0.9

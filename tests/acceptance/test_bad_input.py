@@ -164,5 +164,10 @@ def test_a_body_over_the_limit_is_refused_without_being_kept(
     small = start("api", "worker", MAX_BYTES="100000", MAX_PAGES="2")
     assert_problem(small.post(b"\x89PNG\r\n\x1a\n" + bytes(200_000)), 413, "file_too_large")
     assert_problem(small.post(bytes(3_000_000)), 413, "file_too_large")
+    form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
+    undeclared = small.client.post(
+        "/api/jobs", content=iter([form, *[bytes(100_000)] * 30]), headers={"Content-Type": "multipart/form-data; boundary=x"}
+    )
+    assert_problem(undeclared, 413, "file_too_large")
     job = small.read(own_samples / "multipage.tif")
     assert (job["status"], job["error"]["code"]) == ("failed", "too_many_pages")

@@ -50,10 +50,11 @@ def copyist(tmp_path: Path) -> Run:
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Run ``copyist up`` on a free port and return its URL."""
+    """Run ``copyist up`` on a free port and return its URL; after a faulty engine only the placeholder is left."""
     folder = tmp_path_factory.mktemp("service")
     url = f"http://127.0.0.1:{(port := free_port())}"
-    environment = process_environment(**ENVIRONMENT, DATA_DIR=str(folder / "data"), PORT=str(port), REDIS_URL="")
+    engines = {**ENVIRONMENT, "OCR_FALLBACK": "mock"}
+    environment = process_environment(**engines, DATA_DIR=str(folder / "data"), PORT=str(port), REDIS_URL="")
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "copyist", "up"], cwd=folder, env=environment, stdout=log, stderr=log

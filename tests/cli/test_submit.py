@@ -61,7 +61,7 @@ def test_what_the_server_refuses_is_told_in_its_words(copyist: Run, service: str
 
 
 def test_a_placeholder_is_never_silent(copyist: Run, service: str, own_samples: Path) -> None:
-    done = copyist("submit", "--url", service, own_samples / "note.png", "--engine", "mock")
+    done = copyist("submit", "--url", service, own_samples / "note.png", "--engine", "broken")
     assert done.returncode == 0
     assert "placeholder" in done.stderr
 

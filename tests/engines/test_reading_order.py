@@ -92,3 +92,8 @@ def test_lines_that_are_whole_are_left_as_they_are() -> None:
     columns = [piece("left", 10, 10, width=200), piece("right", 250, 10, width=200), piece("left again", 10, 36)]
     whole = tuple(Block(box=line.box, lines=(line,)) for line in columns)
     assert mended(whole) is whole
+
+
+def test_long_tilted_lines_whose_boxes_overlap_stay_apart() -> None:
+    lines = [piece(f"a long line {row}", 10, 10 + 40 * row, width=1000, height=90) for row in range(5)]
+    assert texts(*lines) == [[line.text for line in lines]]

@@ -31,7 +31,8 @@ def page(here: Here, job_id: str, number: int) -> PageBody:
     with here.db.read() as session:
         row = _page(session, job_id, number)
         reading = session.get(Reading, row.reading_id) if row.reading_id is not None else None
-        return page_body(row, document.Page.model_validate_json(reading.page) if reading else None)
+        content = document.Page.model_validate_json(reading.page) if reading else None
+        return page_body(row, content, here.settings.ocr_confidence_threshold)
 
 
 def _page(session: Session, job_id: str, number: int) -> Page:

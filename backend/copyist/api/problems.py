@@ -12,7 +12,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
@@ -60,7 +60,10 @@ def register(app: FastAPI) -> None:
         )
 
     @app.exception_handler(HTTPException)
-    def http(_request: Request, error: HTTPException) -> JSONResponse:
+    def http(_request: Request, error: HTTPException) -> Response:
+        if error.status_code == 413:
+            # The body was over the limit; ``limits`` knows the limit and makes this a problem.
+            return PlainTextResponse(error.detail, status_code=413)
         if error.status_code == 404:
             return of(NotFound(what="page or route"))
         phrase = HTTPStatus(error.status_code).phrase

@@ -92,6 +92,7 @@ class PageBody(BaseModel):
     finished_at: datetime | None
     text: str | None
     confidence: float | None
+    review: list[document.Word] = Field(description="Words under OCR_CONFIDENCE_THRESHOLD: somebody should look at them.")
     content: document.Page | None = Field(description="Blocks, lines and words with boxes in pixels, origin top left.")
 
 
@@ -144,8 +145,9 @@ def job_body(job: Job, progress: Progress, queue_position: int | None) -> JobBod
     )
 
 
-def page_body(page: Page, content: document.Page | None) -> PageBody:
-    """A page and its reading as the API shows it."""
+def page_body(page: Page, content: document.Page | None, review_below: float) -> PageBody:
+    """A page and its reading as the API shows it; words less sure than ``review_below`` are listed for review."""
+    words = [word for line in content.lines() for word in line.words] if content else []
     return PageBody(
         number=page.number,
         status=page.status,
@@ -157,5 +159,6 @@ def page_body(page: Page, content: document.Page | None) -> PageBody:
         finished_at=page.finished_at,
         text=content.text if content else None,
         confidence=content.confidence if content else None,
+        review=[word for word in words if word.confidence is not None and word.confidence < review_below],
         content=content,
     )

@@ -116,7 +116,10 @@ class _Run:
             shown = bar.add_task("looking into the files", total=None)
             for event in reading.events():
                 if isinstance(event, PagesFound):
-                    bar.update(shown, total=(bar.tasks[shown].total or 0) + event.pages)
+                    so_far = bar.tasks[shown].total
+                    bar.update(shown, total=(so_far or 0) + event.pages)
+                    if so_far is None:
+                        bar.update(shown, description=event.file.name)
                 elif isinstance(event, PageEnded):
                     self._page(event, bar, shown)
                 else:
@@ -140,7 +143,7 @@ class _Run:
             content = exports.export(event.document, self._extension) if event.document else None
             self._delivery.give(event.file, content)
         except OSError as error:
-            if self._delivery.folder is None:
+            if isinstance(error, BrokenPipeError):
                 raise
             self._fail(event.file, f"Its result cannot be written ({error.strerror}).")
 

@@ -6,7 +6,10 @@ Started as ``python -m copyist.cli.reader_process FD``; ``FD`` is its end of a `
 from __future__ import annotations
 
 import logging
+import os
 import sys
+import threading
+import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -103,8 +106,16 @@ def _notes(reading: PageReading) -> tuple[str, ...]:
     return tuple(f"{step.engine}: {step.reason}" for step in reading.trail if step.outcome in told)
 
 
+def _end_with(parent: int) -> None:
+    """End this process when the command is gone, even if an engine never comes back."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
 def main() -> None:
     """Do tasks from the pipe until its other end is closed."""
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     channel: Connection[Answer, Setup | Task] = Connection(int(sys.argv[1]))
     setup = channel.recv()
     assert isinstance(setup, Setup)

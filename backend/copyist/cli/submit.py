@@ -155,7 +155,7 @@ class _Run:
         try:
             self._delivery.give(file, content)
         except OSError as error:
-            if self._delivery.folder is None:
+            if isinstance(error, BrokenPipeError):
                 raise
             self._fail(file, f"Its result cannot be written ({error.strerror}).")
 

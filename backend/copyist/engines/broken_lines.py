@@ -1,8 +1,8 @@
 """Mends a page whose lines came out in pieces, as Tesseract's do on photos taken at an angle.
 
 There each half of a line is read well and surely, but the halves end up far apart, some cut in the middle of a word:
-22 % of the characters stood in the wrong place on such a page, at a page confidence of 0.95. Straight pages have no such
-pieces at all, on all samples, so that one pair of them is proof. Boxes are in pixels, origin top left.
+22 % of the characters stood in the wrong place on such a page, at a page confidence of 0.95. None of the samples taken
+straight has such pieces, so that one pair of them is proof. Boxes are in pixels, origin top left.
 """
 
 from __future__ import annotations

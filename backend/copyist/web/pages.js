@@ -66,7 +66,7 @@ export class Pages {
 }
 
 function factsOf(page) {
-  const parts = page.content ? [engineName(page.content.engine)] : [];
+  const parts = page.content && !page.degraded ? [engineName(page.content.engine)] : [];
   if (page.confidence !== null) parts.push(`${percent(page.confidence)} sure`);
   return parts.join(" · ");
 }
