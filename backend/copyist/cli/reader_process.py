@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 import time
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -120,6 +121,11 @@ def main() -> None:
     setup = channel.recv()
     assert isinstance(setup, Setup)
     logs.setup("debug" if setup.settings.log_level == "debug" else "error")
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # The command is gone, and nobody waits for more.
+        _serve(setup, channel)
+
+
+def _serve(setup: Setup, channel: Connection[Answer, Setup | Task]) -> None:
     try:
         desk = Desk(setup, channel)
     except CopyistError as error:
@@ -127,10 +133,7 @@ def main() -> None:
         return
     channel.send(Ready())
     while True:
-        try:
-            task = channel.recv()
-        except EOFError:
-            return
+        task = channel.recv()
         assert not isinstance(task, Setup)
         channel.send(desk.do(task))
 

@@ -49,6 +49,12 @@ _FLAGS = {
     "box_thresh": 0.5,
     "unclip_ratio": 1.6,
 }
+_LANGUAGES = tuple(
+    "afr cat ces chi_sim chi_tra cym dan deu eng epo est eus fin fra gle glg hrv hun ind isl ita jpn lat lav lit mlt nld "
+    "nor oci pol por ron slk slv spa sqi swe tur".split()
+)
+"""One model reads all of these and does not choose among them: the languages whose letters are in its character list.
+Cyrillic, Greek, Arabic and Korean are not, and come out as Latin nonsense that it is sure of."""
 
 
 class RapidOcr:
@@ -68,7 +74,7 @@ class RapidOcr:
             return Availability(
                 ready=False, reason=f"The package {missing[0]} is not installed; install copyist with [rapidocr]."
             )
-        return Availability(ready=True, version=_version())
+        return Availability(ready=True, version=_version(), languages=_LANGUAGES)
 
     def __init__(self, settings: EngineSettings) -> None:  # noqa: ARG002
         # ONNX Runtime reports its first session to its maker unless this is set before it is imported.
