@@ -108,7 +108,7 @@ class Encrypted(CopyistError):
     """A PDF that does not open without the right password."""
 
     code, status, title = "encrypted", 422, "The PDF is protected by a password"
-    template = 'The PDF is protected. Send it again with its password in the field "password".'
+    template = "The PDF is protected by a password. Send it again together with its password."
 
 
 class WrongPassword(Encrypted):
@@ -170,6 +170,13 @@ class NotReady(CopyistError):
 
     code, status, retry, title = "not_ready", 409, True, "The result is not ready"
     template = "The job is {status}. Poll it until it is completed, or add ?wait=seconds."
+
+
+class AlreadyEnded(CopyistError):
+    """A job is to be cancelled that is not open any more."""
+
+    code, status, title = "already_ended", 409, "The job has ended already"
+    template = "The job is {status} and cannot be cancelled any more."
 
 
 class NoResult(CopyistError):

@@ -13,7 +13,7 @@ def steps(page: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def test_an_engine_that_kills_its_process_is_left_out_after_two_tries(start: Start, own_samples: Path) -> None:
-    service = start(OCR_BACKEND="crash", OCR_FALLBACK="slow,mock")
+    service = start(OCR_BACKEND="crash", OCR_FALLBACK="slow,mock", LEASE_S="20")
     job = service.read(own_samples / "letter.png")
     assert job["status"] == "completed"
     page = service.page(job["id"])
@@ -22,7 +22,7 @@ def test_an_engine_that_kills_its_process_is_left_out_after_two_tries(start: Sta
 
 
 def test_a_page_that_kills_its_worker_every_time_is_given_up(start: Start, own_samples: Path) -> None:
-    service = start(OCR_BACKEND="crash", OCR_FALLBACK="crash", PAGE_ATTEMPTS="2")
+    service = start(OCR_BACKEND="crash", OCR_FALLBACK="crash", PAGE_ATTEMPTS="2", LEASE_S="20")
     crashing = service.upload(own_samples / "scan.pdf")
     job = service.wait(crashing)
     assert (job["status"], job["error"]["code"]) == ("failed", "worker_crashed")

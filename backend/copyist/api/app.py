@@ -16,7 +16,7 @@ from copyist import log as logs
 from copyist import settings as configuration
 from copyist.api import documents, health, jobs, limits, problems
 from copyist.api.compat import task_notes
-from copyist.api.service import Service
+from copyist.api.service import KnownEngines, Service
 from copyist.api.waiting import Bell
 from copyist.db import migrate
 from copyist.db.session import Database
@@ -63,12 +63,14 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _service(settings: Settings) -> Service:
     migrate.upgrade(settings.database)
+    database = Database(settings.database)
     return Service(
         settings=settings,
-        db=Database(settings.database),
+        db=database,
         storage=Storage(settings.storage),
         sender=Sender(celery_app(settings.redis_url), settings.redis_url),
         bell=Bell(settings.redis_url),
+        engines=KnownEngines(database),
     )
 
 

@@ -19,6 +19,7 @@ from copyist.db.states import JOB_OPEN, PageStatus
 from copyist.db.tables import Job, Page, Reading
 from copyist.errors import NoResult, NotFound, NotReady, Unavailable
 from copyist.pageranges import parse_pages
+from copyist.queue.routing import News
 
 router = APIRouter(prefix="/api/jobs/{job_id}", tags=["results"])
 
@@ -47,7 +48,7 @@ def _page(session: Session, job_id: str, number: int) -> Page:
 async def picture(here: Here, job_id: str, number: int) -> Response:
     """A JPEG of the page as uploaded, in the frame that the boxes are in."""
     until = time.monotonic() + PICTURE_WAIT_S
-    async with here.bell.hears(job_id) as news:
+    async with here.bell.hears(job_id, News.PICTURE) as news:
         key = await run_in_threadpool(_ask_for_picture, here, job_id, number)
         while True:
             news.clear()

@@ -18,9 +18,11 @@ from copyist.api import uploads
 from copyist.api.schemas import JobBody, JobList, job_body
 from copyist.api.service import Here, Service
 from copyist.db import jobs
+from copyist.db.progress import Progress
 from copyist.db.states import JOB_ENDED, JobStatus
 from copyist.db.tables import Job
-from copyist.errors import InvalidOption
+from copyist.errors import AlreadyEnded, InvalidOption
+from copyist.queue.routing import News
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 
@@ -30,8 +32,8 @@ MAX_LIST = 200
 
 def shown(session: Session, found: list[Job]) -> list[JobBody]:
     """Jobs with their progress."""
-    progress = jobs.progress(session, [job.id for job in found])
-    return [job_body(job, progress[job.id], jobs.queue_position(session, job)) for job in found]
+    progress = jobs.progress(session, [job.id for job in found if job.pages_total is not None])
+    return [job_body(job, progress.get(job.id, Progress()), jobs.queue_position(session, job)) for job in found]
 
 
 def look(service: Service, job_id: str) -> JobBody:
@@ -62,7 +64,8 @@ def submit(
     job = uploads.submit(here, file, form)
     response.headers["Location"] = f"/api/jobs/{job.id}"
     response.headers["Retry-After"] = str(POLL_AFTER_S)
-    return look(here, job.id)
+    with here.db.read() as session:
+        return job_body(job, Progress(), jobs.queue_position(session, job))
 
 
 @router.get("", summary="List jobs, newest first")
@@ -110,7 +113,7 @@ async def one(
 async def wait_for_end(service: Service, job_id: str, seconds: float) -> JobBody:
     """The job once it has ended, or as it is after ``seconds``."""
     until = time.monotonic() + seconds
-    async with service.bell.hears(job_id) as news:
+    async with service.bell.hears(job_id, News.ENDED) as news:
         while True:
             news.clear()
             body = await run_in_threadpool(look, service, job_id)
@@ -136,8 +139,18 @@ def cancel(here: Here, job_id: str) -> Response | JobBody:
     if not cancelled:
         forget(here, job_id)
         return Response(status_code=204)
-    here.sender.ring(job_id)
+    here.sender.ring(job_id, News.ENDED)
     return Response(look(here, job_id).model_dump_json(), status_code=202, media_type="application/json")
+
+
+@router.post("/{job_id}/cancel", status_code=202, summary="Cancel a job, and never forget it")
+def only_cancel(here: Here, job_id: str) -> JobBody:
+    """202 for an open job; 409 for one that has ended, however short a while ago."""
+    with here.db.write() as session:
+        if not jobs.cancel(session, job_id):
+            raise AlreadyEnded(status=jobs.get(session, job_id).status.value)
+    here.sender.ring(job_id, News.ENDED)
+    return look(here, job_id)
 
 
 def forget(service: Service, job_id: str) -> None:

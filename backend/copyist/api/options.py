@@ -7,17 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import langcodes
-
 from copyist.document import Mode, TextPolicy
 from copyist.errors import InvalidOption
+from copyist.languages import language_codes
 from copyist.pageranges import read_ranges
 from copyist.queue.routing import Priority, Queue
 
 MAX_METADATA_BYTES = 16_384
-# Where Tesseract's names are not ISO 639-3.
-_OTHER_NAMES = {"zh": "chi_sim", "zho": "chi_sim", "zh-cn": "chi_sim", "zh-hans": "chi_sim", "zh-tw": "chi_tra",
-                "zh-hant": "chi_tra", "ku": "kmr", "el": "ell"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -63,30 +59,6 @@ def _one_of(option: str, value: str, allowed: Any) -> None:
     names = sorted(str(one) for one in allowed)
     if value not in names:
         raise InvalidOption(value=value[:40], option=option, allowed="one of: " + ", ".join(names))
-
-
-def language_codes(languages: str | None, engines: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """``de,en`` or ``deu+eng`` as Tesseract's names; raises ``InvalidOption`` with those that a ready engine has."""
-    if not languages:
-        return []
-    there = {name for facts in engines.values() if facts["ready"] for name in facts["languages"]}
-    codes = []
-    for word in languages.replace("+", ",").split(","):
-        wish = word.strip()
-        code = wish if wish in there else _standard(wish)
-        if code is None or (there and code not in there):
-            raise InvalidOption(value=wish[:40], option="languages", allowed="some of: " + ", ".join(sorted(there)))
-        codes.append(code)
-    return list(dict.fromkeys(codes))
-
-
-def _standard(wish: str) -> str | None:
-    if wish.lower() in _OTHER_NAMES:
-        return _OTHER_NAMES[wish.lower()]
-    try:
-        return langcodes.Language.get(wish.replace("_", "-")).to_alpha3(variant="T")
-    except (ValueError, LookupError):
-        return None
 
 
 def _labels(metadata: str | None) -> dict[str, Any]:

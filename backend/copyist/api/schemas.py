@@ -32,7 +32,7 @@ class JobProgress(BaseModel):
 
 
 class JobLinks(BaseModel):
-    """Where to go from here. ``result`` is null until the job has ended with at least one page."""
+    """Where to go from here: GET ``self``; GET ``result``, null until there is one; POST ``cancel``, null at the end."""
 
     self: str
     result: str | None
@@ -140,7 +140,7 @@ def job_body(job: Job, progress: Progress, queue_position: int | None) -> JobBod
         links=JobLinks(
             self=own,
             result=f"{own}/result.txt" if ended and progress.done else None,
-            cancel=None if ended else own,
+            cancel=None if ended else f"{own}/cancel",
         ),
     )
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 from uuid import uuid4
 
 from fastapi import UploadFile
@@ -21,7 +21,7 @@ from fastapi import UploadFile
 from copyist import media, pdflock, storage
 from copyist.api.options import Wishes, check
 from copyist.api.service import Service
-from copyist.db import jobs, presence
+from copyist.db import jobs
 from copyist.db.tables import Job
 from copyist.errors import FileTooLarge, MissingFile
 from copyist.media import MediaKind
@@ -60,11 +60,9 @@ def submit(service: Service, upload: UploadFile | None, form: Form, *, field: st
 
 def wishes_of(service: Service, form: Form) -> Wishes:
     """The form's fields, checked against what the living workers have."""
-    with service.db.read() as session:
-        engines: Mapping[str, Any] = presence.engines(session)
     return check(
         mode=form.mode, engine=form.engine or None, languages=form.languages, text=form.text, pages=form.pages or None,
-        priority=form.priority, metadata=form.metadata, engines=engines, backend=service.settings.ocr_backend,
+        priority=form.priority, metadata=form.metadata, engines=service.engines(), backend=service.settings.ocr_backend,
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, suppress
 
 import redis
 
-from copyist.queue.routing import BELL_CHANNEL, bell
+from copyist.queue.routing import BELL_CHANNEL, News, bell
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class Bell:
 
     def __init__(self, redis_url: str) -> None:
         self._url = redis_url
-        self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._waiting: defaultdict[tuple[str, str], set[asyncio.Event]] = defaultdict(set)
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
@@ -41,16 +41,16 @@ class Bell:
                 await task
 
     @asynccontextmanager
-    async def hears(self, job_id: str) -> AsyncIterator[asyncio.Event]:
-        """An event that is set when there is news of ``job_id``; subscribe first, then look, then wait."""
-        event = asyncio.Event()
-        self._waiting[job_id].add(event)
+    async def hears(self, job_id: str, news: News) -> AsyncIterator[asyncio.Event]:
+        """An event that is set when there is such news of ``job_id``; subscribe first, then look, then wait."""
+        event, topic = asyncio.Event(), (job_id, news.value)
+        self._waiting[topic].add(event)
         try:
             yield event
         finally:
-            self._waiting[job_id].discard(event)
-            if not self._waiting[job_id]:
-                del self._waiting[job_id]
+            self._waiting[topic].discard(event)
+            if not self._waiting[topic]:
+                del self._waiting[topic]
 
     async def _listen_for_ever(self) -> None:
         while True:
@@ -66,7 +66,8 @@ class Bell:
             async with client.pubsub(ignore_subscribe_messages=True) as channel:
                 await channel.subscribe(BELL_CHANNEL)
                 async for message in channel.listen():
-                    for event in self._waiting.get(message["data"].decode(), ()):
+                    job_id, _, news = message["data"].decode().partition(" ")
+                    for event in self._waiting.get((job_id, news), ()):
                         event.set()
         finally:
             await client.aclose()

@@ -16,12 +16,12 @@ from pathlib import Path
 
 from copyist import log as logs
 from copyist import media, pdflock
-from copyist.api.options import language_codes
 from copyist.cli.reader import Answer, Failed, Opened, OpenFile, PageRead, ReadPage, Ready, Refused, Setup, Stage, Task
 from copyist.engines.base import FAULTS, EngineSettings, Outcome, ReadOptions, Try
 from copyist.engines.registry import Registry
 from copyist.engines.setup import make_chain
 from copyist.errors import CopyistError, Encrypted, WrongPassword
+from copyist.languages import language_codes
 from copyist.media import MediaKind
 from copyist.pageranges import parse_pages
 from copyist.pipeline.flow import PageReading, read_page

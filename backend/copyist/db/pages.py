@@ -49,6 +49,8 @@ class Finished:
 
     job_ended: bool
     send: tuple[int, ...]
+    queue: str
+    priority: int
 
 
 def mine(lease: Lease) -> Any:
@@ -188,17 +190,14 @@ def _lock(session: Session, lease: Lease) -> Job | None:
 
 
 def _end_page(session: Session, job: Job, lease: Lease, *, status: PageStatus, **values: Any) -> Finished | None:
-    ended = update(Page).where(mine(lease), Page.status.in_(before_page(status)))
-    if not touched(
-        session.execute(
-            ended.values(status=status, finished_at=now(), lease_token=None, engine_running=None, **values)
-        )
-    ):
+    ending = update(Page).where(mine(lease), Page.status.in_(before_page(status)))
+    row = {"status": status, "finished_at": now(), "lease_token": None, "engine_running": None, **values}
+    if not touched(session.execute(ending.values(row))):
         return None
     job.updated_at = now()
-    if jobs.close_if_read(session, job):
-        return Finished(True, ())
-    return Finished(False, tuple(take_to_send(session, job.id, 1)))
+    ended = jobs.close_if_read(session, job)
+    send = () if ended or job.pages_total == 1 else tuple(take_to_send(session, job.id, 1))
+    return Finished(ended, send, job.queue, job.priority)
 
 
 def serve_from_cache(session: Session, job: Job, found: Mapping[int, Reading]) -> None:

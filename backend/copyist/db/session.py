@@ -6,20 +6,26 @@ failing half-way (measured in the project's research: four processes racing 1,00
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import Session
+
+IDLE_S = 2.0
 
 
 def make_engine(url: str) -> Engine:
     """An engine for PostgreSQL or SQLite; the folder of a SQLite file is made."""
     target = make_url(url)
     if target.get_backend_name() != "sqlite":
-        return create_engine(target, pool_pre_ping=True, pool_size=10, max_overflow=30, pool_timeout=30)
+        engine = create_engine(target, pool_size=10, max_overflow=30, pool_timeout=30)
+        _ping_after_a_pause(engine)
+        return engine
     if target.database:
         Path(target.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(target, connect_args={"timeout": 30}, pool_size=10, max_overflow=30)
@@ -37,6 +43,25 @@ def make_engine(url: str) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
     return engine
+
+
+def _ping_after_a_pause(engine: Engine) -> None:
+    """Test a pooled connection that has lain idle: the server may have gone and come back.
+
+    A test before every use would be a tenth of the time that the service spends on a page by itself.
+    """
+
+    @event.listens_for(engine, "checkin")
+    def note(_connection: Any, record: Any) -> None:
+        record.info["idle_since"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def test(connection: Any, record: Any, _proxy: Any) -> None:
+        if time.monotonic() - record.info.get("idle_since", 0.0) > IDLE_S:
+            try:
+                engine.dialect.do_ping(connection)
+            except engine.dialect.loaded_dbapi.Error as error:
+                raise DisconnectionError from error
 
 
 class Database:

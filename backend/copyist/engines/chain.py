@@ -15,7 +15,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from copyist.document import Page
-from copyist.engines.base import FAULTS, Availability, Engine, GarbageError, Outcome, Try
+from copyist.engines.base import FAULTS, Availability, Engine, GarbageError, Mode, Outcome, Try
 from copyist.engines.garbage import is_loop
 from copyist.engines.registry import Registry
 from copyist.errors import ConfigurationError, CopyistError, PageDamaged
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 MOCK = "mock"
 DEFAULT_ORDER = ("dots", "easyocr", "rapidocr", "tesseract", MOCK)
 """From the best reader to the last resort. Engines that this version does not have are left out."""
-CLIMB_BELOW = 0.9
+CLIMB_BELOW = 0.93
 """Page confidence under which ``fast`` tries a dearer engine.
 
 Measured for Tesseract: clean pages, scans and printed samples with a character error rate under 1 % have 0.90 to 0.97,
@@ -94,6 +94,7 @@ class Chain:
         self,
         read_with: ReadWith,
         *,
+        mode: Mode = Mode.DOCUMENT,
         languages: Sequence[str] = (),
         skip: Mapping[str, Try] = _NO_SKIPS,
         on_start: Callable[[str], object] = _tell_nobody,
@@ -102,7 +103,8 @@ class Chain:
     ) -> ChainReading:
         """Read one page.
 
-        ``languages`` passes over engines without a model for one of them. ``skip`` holds engines that are known to
+        ``mode`` passes over engines that do not read in it (handwriting may fall to those for documents), ``languages``
+        over engines without a model for one of them. ``skip`` holds engines that are known to
         have crashed or hung on this page: their try goes into the trail as it is. ``on_start`` hears an engine's name
         before it is loaded. ``has_ink`` is asked by ``fast`` when a reading holds no text: an empty reading of a page
         that clearly is not blank does not end the climb. Exceptions of ``let_through`` (a page that cannot be rendered,
@@ -112,7 +114,7 @@ class Chain:
         for name in self.order():
             if climb.page is not None and name == MOCK:
                 break
-            refusal = skip.get(name) or self._refusal(name, languages)
+            refusal = skip.get(name) or self._refusal(name, mode, languages)
             if refusal is not None:
                 climb.trail.append(refusal)
                 continue
@@ -126,9 +128,11 @@ class Chain:
     def _climbs(self) -> bool:
         return self.strategy is Strategy.FAST
 
-    def _refusal(self, name: str, languages: Sequence[str]) -> Try | None:
-        found = self.registry.check(name)
-        reason = _why_not(found, languages)
+    def _refusal(self, name: str, mode: Mode, languages: Sequence[str]) -> Try | None:
+        wanted = {mode, Mode.DOCUMENT} if mode is Mode.HANDWRITING else {mode}
+        if not wanted & self.registry.engine_class(name).modes:
+            return Try(name, Outcome.NOT_READY, f"It does not read in the mode {mode}.")
+        reason = _why_not(self.registry.check(name), languages)
         return Try(name, Outcome.NOT_READY, reason) if reason else None
 
     def _try(

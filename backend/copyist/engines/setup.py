@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from copyist.engines.chain import Chain, Strategy, chain_order
+from copyist.engines.chain import MOCK, Chain, Strategy, chain_order
 from copyist.engines.registry import Registry
 
 
@@ -23,5 +23,6 @@ def make_chain(
     """
     if wish is not None:
         registry.engine_class(wish)
-    names = chain_order(wish or backend, fallback or None, registry.names)
+    # A real engine is never placed after mock, so somebody who wants mock wants nothing else.
+    names = (MOCK,) if wish == MOCK else chain_order(wish or backend, fallback or None, registry.names)
     return Chain(registry, names, Strategy.BEST if wish else Strategy(strategy), climb_below)

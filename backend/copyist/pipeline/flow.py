@@ -50,6 +50,7 @@ class Chain(Protocol):
         self,
         read_with: Callable[[Engine], Page],
         *,
+        mode: Mode,
         languages: Sequence[str],
         skip: Mapping[str, Try],
         on_start: Callable[[str], object],
@@ -93,6 +94,7 @@ def read_page(
             return PageReading(page)
     reading = chain.read(
         lambda engine: read_with(engine, source, number, options),
+        mode=options.mode,
         languages=options.languages,
         skip=skip,
         on_start=on_start,

@@ -45,9 +45,10 @@ app.conf.update(
     task_time_limit=4 * settings.engine_timeout_s + settings.intake_timeout_s,
     # A child that is replaced loads nothing until its first page, but a busy machine may be slow to start it.
     worker_proc_alive_timeout=120,
+    # How long the main process waits for word from a child that died. It looks every five seconds, so a lease of more
+    # than these six is needed for the death to be laid at the engine's door, and not to be taken for a lost worker.
+    worker_lost_wait=1.0,
     worker_hijack_root_logger=False,
-    worker_send_task_events=True,
-    task_send_sent_event=True,
     worker_soft_shutdown_timeout=10,
     worker_cancel_long_running_tasks_on_connection_loss=False,
     beat_scheduler="copyist.queue.beat:Scheduler",

@@ -10,6 +10,7 @@ from copyist.errors import CopyistError, NotFound
 from copyist.media import MediaKind
 from copyist.pipeline.render import page_picture
 from copyist.queue.context import Context
+from copyist.queue.routing import News
 
 log = logging.getLogger(__name__)
 
@@ -31,4 +32,4 @@ def draw(context: Context, job_id: str, number: int) -> None:
             log.info("page %d of job %s cannot be drawn: %s", number, job_id, type(error).__name__)
             return
         context.storage.put(key, picture)
-    context.sender.ring(job_id)
+    context.sender.ring(job_id, News.PICTURE)

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from copyist import storage
 from copyist.db import jobs, pages, presence, readings
+from copyist.db.pages import Claim
 from copyist.db.states import JobStatus
 from copyist.db.tables import Job
 from copyist.errors import CopyistError, FileGone
@@ -16,7 +17,8 @@ from copyist.media import MediaKind
 from copyist.pageranges import parse_pages
 from copyist.pipeline.intake import inspect
 from copyist.queue.context import Context
-from copyist.queue.reading import read_one
+from copyist.queue.reading import read_claimed
+from copyist.queue.routing import News
 from copyist.queue.upkeep import window
 from copyist.queue.watch import Watch
 
@@ -50,7 +52,7 @@ def take_in(context: Context, job_id: str, *, token: str) -> None:
             return
     first = _open(context, job_id, token, numbers)
     if first is not None:
-        read_one(context, job_id, first, token=token)
+        read_claimed(context, first)
 
 
 def _watch(context: Context, job_id: str, token: str) -> Watch:
@@ -80,11 +82,12 @@ def _refuse(context: Context, job_id: str, token: str, error: CopyistError) -> N
         job = jobs.held(session, job_id, token)
         if job is not None:
             jobs.end(session, job, JobStatus.FAILED, error)
-    context.sender.ring(job_id)
+    context.sender.ring(job_id, News.ENDED)
 
 
-def _open(context: Context, job_id: str, token: str, numbers: tuple[int, ...]) -> int | None:
-    """Make the page rows, serve what was read before, send the window; gives the page to read here and now."""
+def _open(context: Context, job_id: str, token: str, numbers: tuple[int, ...]) -> Claim | None:
+    """Make the page rows, serve what was read before, send the window; claims the page to read here and now."""
+    settings = context.settings
     with context.db.write() as session:
         job = jobs.held(session, job_id, token)
         if job is None:
@@ -93,12 +96,15 @@ def _open(context: Context, job_id: str, token: str, numbers: tuple[int, ...]) -
         _serve_known(context, session, job, numbers)
         ended = jobs.close_if_read(session, job)
         size = window(context, presence.capacity(session), job.queue)
-        sending = [] if ended else pages.take_to_send(session, job_id, size)
+        first, *others = (None,) if ended else pages.take_to_send(session, job_id, size)
+        claim = first and pages.claim(
+            session, job_id, first, token=token, lease_s=settings.lease_s, max_attempts=settings.page_attempts
+        )
     if ended:
         log.info("all %d pages were read before", len(numbers))
-    context.sender.ring(job_id)
-    context.sender.pages(job_id, sending[1:], queue=job.queue, priority=job.priority)
-    return sending[0] if sending else None
+        context.sender.ring(job_id, News.ENDED)
+    context.sender.pages(job_id, [number for number in others if number], queue=job.queue, priority=job.priority)
+    return claim or None
 
 
 def _serve_known(context: Context, session: Session, job: Job, numbers: tuple[int, ...]) -> None:

@@ -9,11 +9,11 @@ from dataclasses import asdict
 from typing import Any
 
 import structlog
+from sqlalchemy.orm import Session
 
 from copyist import storage
 from copyist.db import pages, readings
 from copyist.db.pages import Claim, Finished
-from copyist.db.tables import Job
 from copyist.document import TextPolicy
 from copyist.engines.base import Outcome, Try
 from copyist.errors import CopyistError, FileGone, PageFailed
@@ -22,6 +22,7 @@ from copyist.pipeline.flow import PageReading
 from copyist.pipeline.flow import read_page as read
 from copyist.pipeline.render import PageSource
 from copyist.queue.context import Context
+from copyist.queue.routing import News
 from copyist.queue.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -39,29 +40,35 @@ def read_one(context: Context, job_id: str, number: int, *, token: str) -> None:
         claim = pages.claim(
             session, job_id, number, token=token, lease_s=settings.lease_s, max_attempts=settings.page_attempts
         )
-    if claim is None:
-        return
-    finished = _serve_known(context, claim) or _read(context, claim)
+        known = _serve_known(context, session, claim) if claim else None
+    if known is not None:
+        _go_on(context, job_id, known)
+    elif claim is not None:
+        read_claimed(context, claim)
+
+
+def read_claimed(context: Context, claim: Claim) -> None:
+    """Read a page that is ours, and write what came of it."""
+    structlog.contextvars.bind_contextvars(page=claim.lease.number)
+    finished = _read(context, claim)
     if finished is None:
         log.info("the page was cancelled or taken over while it was read; this reading is dropped")
-        return
-    if finished.send:
-        with context.db.read() as session:
-            job = session.get_one(Job, job_id)
-        context.sender.pages(job_id, finished.send, queue=job.queue, priority=job.priority)
-    context.sender.ring(job_id)
+    else:
+        _go_on(context, claim.lease.job_id, finished)
 
 
-def _serve_known(context: Context, claim: Claim) -> Finished | None:
+def _go_on(context: Context, job_id: str, finished: Finished) -> None:
+    """Send the job's next page, or tell that it has ended."""
+    context.sender.pages(job_id, finished.send, queue=finished.queue, priority=finished.priority)
+    if finished.job_ended:
+        context.sender.ring(job_id, News.ENDED)
+
+
+def _serve_known(context: Context, session: Session, claim: Claim) -> Finished | None:
     """The same page was read in the meantime, for another job: use that."""
     key = _key(context, claim)
-    if key is None:
-        return None
-    with context.db.write() as session:
-        reading = readings.cached(session, [key]).get(key)
-        if reading is None:
-            return None
-        return pages.finish_with(session, claim.lease, reading, earlier=claim.trail)
+    reading = readings.cached(session, [key]).get(key) if key else None
+    return pages.finish_with(session, claim.lease, reading, earlier=claim.trail) if reading else None
 
 
 def _key(context: Context, claim: Claim) -> str | None:

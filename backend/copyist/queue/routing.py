@@ -29,6 +29,13 @@ class Queue(StrEnum):
     GPU = "gpu"
 
 
+class News(StrEnum):
+    """What the bell rings for."""
+
+    ENDED = "ended"
+    PICTURE = "picture"
+
+
 class Priority(StrEnum):
     """How urgent a job is. The sync routes and the web page are interactive."""
 
@@ -126,10 +133,10 @@ class Sender:
             return False
         return True
 
-    def ring(self, job_id: str) -> None:
-        """Tell whoever waits for a job that it has news. A bell nobody hears is no harm: waiters look by themselves."""
+    def ring(self, job_id: str, news: News) -> None:
+        """Tell whoever waits for it. A bell that nobody hears is no harm: waiters look by themselves, too."""
         try:
-            self._redis.publish(BELL_CHANNEL, job_id)
+            self._redis.publish(BELL_CHANNEL, f"{job_id} {news}")
         except (redis.RedisError, OSError) as error:
             log.warning("nobody was told about job %s: %s", job_id, error)
 

@@ -16,7 +16,7 @@ from copyist.db.pages import Lease
 from copyist.db.tables import Job, now
 from copyist.engines.base import Outcome
 from copyist.queue.context import Context
-from copyist.queue.routing import Queue
+from copyist.queue.routing import News, Queue
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def recover_page(context: Context, lease: Lease, outcome: Outcome | None) -> Non
     with context.db.write() as session:
         ended = pages.recover(session, lease, outcome=outcome, max_attempts=context.settings.page_attempts)
     if ended:
-        context.sender.ring(lease.job_id)
+        context.sender.ring(lease.job_id, News.ENDED)
 
 
 def recover_intake(context: Context, job_id: str) -> None:
@@ -70,7 +70,7 @@ def recover_intake(context: Context, job_id: str) -> None:
     with context.db.write() as session:
         ended = jobs.recover_intake(session, job_id, max_attempts=context.settings.page_attempts)
     if ended:
-        context.sender.ring(job_id)
+        context.sender.ring(job_id, News.ENDED)
 
 
 def recover_task(context: Context, task_id: str, outcome: Outcome | None) -> None:
@@ -130,4 +130,4 @@ def fill_window(context: Context, job: Job, size: int) -> None:
         numbers = [] if ended else pages.take_to_send(session, job.id, size - pages.in_flight(session, job.id))
     context.sender.pages(job.id, numbers, queue=job.queue, priority=job.priority)
     if ended:
-        context.sender.ring(job.id)
+        context.sender.ring(job.id, News.ENDED)
