@@ -81,9 +81,15 @@ def document(pages: int, *, seed: int) -> bytes:
     small = Image.open(io.BytesIO(card(seed))).convert("L")
     pdf = pikepdf.new()
     picture = pikepdf.Stream(
-        pdf, small.tobytes(), Type=pikepdf.Name.XObject, Subtype=pikepdf.Name.Image, Width=small.width,
-        Height=small.height, ColorSpace=pikepdf.Name.DeviceGray, BitsPerComponent=8,
-    )  # fmt: skip
+        pdf,
+        small.tobytes(),
+        Type=pikepdf.Name.XObject,
+        Subtype=pikepdf.Name.Image,
+        Width=small.width,
+        Height=small.height,
+        ColorSpace=pikepdf.Name.DeviceGray,
+        BitsPerComponent=8,
+    )
     shared = pdf.make_indirect(picture)
     for number in range(pages):
         page = pdf.add_blank_page(page_size=(200, 80))

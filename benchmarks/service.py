@@ -63,9 +63,14 @@ class Service:
         with self.log.open("ab") as log:
             # Its own folder, so that no .env file of the place where the benchmark was started has a say.
             self._process = subprocess.Popen(
-                [*self._command, "up"], cwd=self.folder, env=self._environment, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=log, start_new_session=True,
-            )  # fmt: skip
+                [*self._command, "up"],
+                cwd=self.folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         while not self._is_ready():
             if self._process.poll() is not None or time.perf_counter() - started > READY_S:
                 raise ServiceError(f"the service did not get ready\n{self.last_words()}")

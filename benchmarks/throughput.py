@@ -71,12 +71,14 @@ def _compare(service: Service, path: Path, dpi: int, *, pages: int, rounds: int)
     cpu = median(theirs.cpu_s) / median(ours.cpu_s)
     return [
         at_least(
-            f"{dpi} dpi: service ÷ command line", median(ratios), BAR,
+            f"{dpi} dpi: service ÷ command line",
+            median(ratios),
+            BAR,
             note=f"{pages} pages, median of {rounds} runs in turn; by CPU seconds {cpu:.2f}",
         ),
         plain(f"{dpi} dpi: service", *speed(ours, pages)),
         plain(f"{dpi} dpi: command line", *speed(theirs, pages)),
-    ]  # fmt: skip
+    ]
 
 
 def speed(runs: Runs, pages: int) -> tuple[str, str]:

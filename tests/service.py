@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,9 +18,14 @@ from tests.servers import free_port, process_environment
 
 QUICK = {
     # Everything that waits for somebody to be gone waits less than it would in earnest.
-    "LEASE_S": "4", "SWEEP_INTERVAL_S": "1", "RESEND_AFTER_S": "3", "OCR_BACKEND": "mock", "RESULT_CACHE": "false",
-    "OCR_PLUGINS": "", "OCR_STRATEGY": "best",
-}  # fmt: skip
+    "LEASE_S": "4",
+    "SWEEP_INTERVAL_S": "1",
+    "RESEND_AFTER_S": "3",
+    "OCR_BACKEND": "mock",
+    "RESULT_CACHE": "false",
+    "OCR_PLUGINS": "",
+    "OCR_STRATEGY": "best",
+}
 
 
 class Service:
@@ -50,17 +56,19 @@ class Service:
             with (self.folder / f"{name}.log").open("ab") as log:
                 self.processes[name] = subprocess.Popen(
                     [sys.executable, "-m", "copyist", part, *extra],
-                    env=self.environment, cwd=self.folder, stdout=log, stderr=log, start_new_session=True,
-                )  # fmt: skip
+                    env=self.environment,
+                    cwd=self.folder,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
         return self
 
     def kill(self, name: str) -> None:
         """SIGKILL a part with all its children, as a power cut would."""
         process = self.processes.pop(name)
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         process.wait()
 
     def stop(self, name: str, seconds: float = 30) -> int:

@@ -1,8 +1,9 @@
 """What a page says: Document > Page > Block > Line > Word, the same from every engine.
 
 Boxes are in pixels of the page *as uploaded* (EXIF orientation applied, PDF pages at ``Page.dpi``), origin at the top
-left, ``right`` and ``bottom`` exclusive. Confidence is 0 to 1, or ``None`` where an engine gives none; never a percentage.
-All records are frozen and go to JSON and back by pydantic: ``page.model_dump_json()``, ``Page.model_validate_json(text)``.
+left, ``right`` and ``bottom`` exclusive. Confidence is 0 to 1, never a percentage, or ``None`` where an engine gives
+none. All records are frozen and go to JSON and back by pydantic: ``page.model_dump_json()`` and
+``Page.model_validate_json(text)``.
 """
 
 from __future__ import annotations
@@ -126,8 +127,8 @@ class Block(Record):
 class Page(Record):
     """One page as one engine read it.
 
-    ``turned`` is how many degrees clockwise (0, 90, 180, 270) the page had to be turned to stand upright, ``skew`` by how
-    many degrees clockwise it was still tilted then. Boxes are in the coordinates of the page as uploaded all the same.
+    ``turned`` is how many degrees clockwise (0, 90, 180, 270) the page had to be turned to stand upright, ``skew`` by
+    how many degrees clockwise it was still tilted then. Boxes are in the page as uploaded all the same.
     """
 
     number: int = Field(default=1, ge=1)

@@ -1,8 +1,8 @@
 """The one tree of errors that a person may see.
 
 Each class carries a stable ``code``, the HTTP ``status`` it answers with, whether trying again can help (``retry``),
-and a ``detail`` that tells the person the way out. Fill the detail's fields by keyword: ``TooManyPages(pages=9, limit=5)``.
-Internal text (paths, library messages) belongs in the log, never in ``detail``.
+and a ``detail`` that tells the person the way out. Fill the detail's fields by keyword, as in
+``TooManyPages(pages=9, limit=5)``. Internal text (paths, library messages) belongs in the log, never in ``detail``.
 """
 
 from __future__ import annotations
@@ -71,8 +71,7 @@ class TooManyPixels(CopyistError):
 
     code, status, title = "too_many_pixels", 413, "A page is too large"
     template = (
-        "A page of {width} x {height} pixels is over the limit of {limit_mp} megapixels. "
-        "Scan it at a lower resolution."
+        "A page of {width} x {height} pixels is over the limit of {limit_mp} megapixels. Scan it at a lower resolution."
     )
 
 

@@ -1,4 +1,4 @@
-"""Languages as people name them, and as Tesseract names its models: ``de``, ``deu``, ``zh-tw`` → ``deu``, ``chi_tra``."""
+"""From languages as people name them to Tesseract's names: ``de``, ``deu``, ``zh-tw`` → ``deu``, ``chi_tra``."""
 
 from __future__ import annotations
 
@@ -10,8 +10,16 @@ import langcodes
 from copyist.errors import InvalidOption
 
 # Where Tesseract's names are not ISO 639-3.
-_OTHER_NAMES = {"zh": "chi_sim", "zho": "chi_sim", "zh-cn": "chi_sim", "zh-hans": "chi_sim", "zh-tw": "chi_tra",
-                "zh-hant": "chi_tra", "ku": "kmr", "el": "ell"}  # fmt: skip
+_OTHER_NAMES = {
+    "zh": "chi_sim",
+    "zho": "chi_sim",
+    "zh-cn": "chi_sim",
+    "zh-hans": "chi_sim",
+    "zh-tw": "chi_tra",
+    "zh-hant": "chi_tra",
+    "ku": "kmr",
+    "el": "ell",
+}
 
 
 def language_codes(languages: str | None, engines: Mapping[str, Mapping[str, Any]]) -> list[str]:

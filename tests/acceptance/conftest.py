@@ -39,9 +39,14 @@ def service(tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer) 
     with (
         ValkeyServer() as valkey,
         Service(
-            tmp_path_factory.mktemp("service"), redis_url=valkey.url, database_url=url, OCR_BACKEND="auto",
-            OCR_STRATEGY="fast", RESULT_CACHE="true", LEASE_S="20",
+            tmp_path_factory.mktemp("service"),
+            redis_url=valkey.url,
+            database_url=url,
+            OCR_BACKEND="auto",
+            OCR_STRATEGY="fast",
+            RESULT_CACHE="true",
+            LEASE_S="20",
         ) as shared,
-    ):  # fmt: skip
+    ):
         yield shared.start("api", "beat", "worker").await_ready()
     postgres.drop_database(url)

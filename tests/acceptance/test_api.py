@@ -65,7 +65,11 @@ def test_a_page_tells_words_boxes_and_who_read_it(service: Service, own_samples:
         assert 0 <= word["confidence"] <= 1
     assert page["review"] == [word for word in words if word["confidence"] < 0.6]
     # Turned by 90 degrees, a word of some letters is higher than wide.
-    tall = [word for word in words if len(word["text"]) > 4 and word["box"][3] - word["box"][1] > word["box"][2] - word["box"][0]]
+    tall = [
+        word
+        for word in words
+        if len(word["text"]) > 4 and word["box"][3] - word["box"][1] > word["box"][2] - word["box"][0]
+    ]
     assert len(tall) > len([word for word in words if len(word["text"]) > 4]) * 0.9
 
 
@@ -143,6 +147,17 @@ def test_an_ended_job_is_forgotten_with_its_file(service: Service, own_samples: 
     assert service.client.delete(f"/api/jobs/{job['id']}").status_code == 204
     assert {path for path in blobs.rglob("*") if path.is_file()} == before
     assert service.client.get(f"/api/jobs/{job['id']}").status_code == 404
+
+
+def test_cancelling_never_forgets(service: Service, own_samples: Path) -> None:
+    job = service.read(own_samples / "letter.png")
+    refused = service.client.post(f"/api/jobs/{job['id']}/cancel")
+    assert (refused.status_code, refused.json()["code"]) == (409, "already_ended")
+    assert job["links"]["cancel"] is None
+    running = service.post(own_samples / "photo.jpg", engine="rapidocr", text="force", priority="batch").json()
+    cancelled = service.client.post(running["links"]["cancel"])
+    assert (cancelled.status_code, cancelled.json()["status"]) == (202, "cancelled")
+    assert service.text(job["id"])
 
 
 def test_waiting_returns_when_the_time_is_up(service: Service, own_samples: Path) -> None:

@@ -35,9 +35,7 @@ def hostile(samples: Path) -> list[dict[str, Any]]:
     return found
 
 
-def test_every_hostile_file_ends_well_beside_a_good_one(
-    service: Service, samples_dir: Path, own_samples: Path
-) -> None:
+def test_every_hostile_file_ends_well_beside_a_good_one(service: Service, samples_dir: Path, own_samples: Path) -> None:
     good = service.upload(own_samples / "letter.png")
     outcomes: dict[str, str] = {}
     jobs: dict[str, str] = {}
@@ -83,9 +81,7 @@ def test_what_the_first_bytes_tell_is_refused_at_the_door(
     ("name", "code"),
     [("locked.pdf", "encrypted"), ("zero_pages.pdf", "no_pages"), ("truncated.png", "damaged_file")],
 )
-def test_what_only_a_look_inside_tells_fails_the_job(
-    service: Service, own_samples: Path, name: str, code: str
-) -> None:
+def test_what_only_a_look_inside_tells_fails_the_job(service: Service, own_samples: Path, name: str, code: str) -> None:
     job = service.read(own_samples / name)
     assert (job["status"], job["error"]["code"]) == ("failed", code)
     assert_clean(job["error"]["detail"])
@@ -139,18 +135,25 @@ def test_unknown_routes_and_methods_are_problems_too(service: Service) -> None:
 @pytest.mark.parametrize(
     ("sent", "shown"),
     [
-        ("../../etc/passwd", "passwd"), ("C:\\notes\\a.png", "a.png"), ("", "upload.png"), ("...", "upload.png"),
-        ("n\u202eot\x00e.png", "note.png"), ("x" * 400 + ".png", "x" * 255),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\notes\\a.png", "a.png"),
+        ("", "upload.png"),
+        ("...", "upload.png"),
+        ("n\u202eot\x00e.png", "note.png"),
+        ("x" * 400 + ".png", "x" * 255),
     ],
-)  # fmt: skip
+)
 def test_a_files_name_is_only_shown(service: Service, own_samples: Path, sent: str, shown: str) -> None:
     content = (own_samples / "letter.png").read_bytes()
     # Built by hand: clients repair such names before they send them.
     quoted = sent.encode().replace(b"\\", b"\\\\").replace(b"\x00", b"")
     body = (
-        b'--x\r\nContent-Disposition: form-data; name="file"; filename="' + (quoted or b" ") + b'"\r\n\r\n' + content
+        b'--x\r\nContent-Disposition: form-data; name="file"; filename="'
+        + (quoted or b" ")
+        + b'"\r\n\r\n'
+        + content
         + b"\r\n--x--\r\n"
-    )  # fmt: skip
+    )
     response = service.client.post(
         "/api/jobs", content=body, headers={"Content-Type": "multipart/form-data; boundary=x"}
     )
@@ -158,15 +161,15 @@ def test_a_files_name_is_only_shown(service: Service, own_samples: Path, sent: s
     assert response.json()["filename"] == shown
 
 
-def test_a_body_over_the_limit_is_refused_without_being_kept(
-    start: Any, own_samples: Path
-) -> None:
+def test_a_body_over_the_limit_is_refused_without_being_kept(start: Any, own_samples: Path) -> None:
     small = start("api", "worker", MAX_BYTES="100000", MAX_PAGES="2")
     assert_problem(small.post(b"\x89PNG\r\n\x1a\n" + bytes(200_000)), 413, "file_too_large")
     assert_problem(small.post(bytes(3_000_000)), 413, "file_too_large")
     form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
     undeclared = small.client.post(
-        "/api/jobs", content=iter([form, *[bytes(100_000)] * 30]), headers={"Content-Type": "multipart/form-data; boundary=x"}
+        "/api/jobs",
+        content=iter([form, *[bytes(100_000)] * 30]),
+        headers={"Content-Type": "multipart/form-data; boundary=x"},
     )
     assert_problem(undeclared, 413, "file_too_large")
     job = small.read(own_samples / "multipage.tif")

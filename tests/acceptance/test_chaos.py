@@ -1,4 +1,4 @@
-"""200 jobs while workers are killed, Redis loses everything, and PostgreSQL restarts: each page ends with one result."""
+"""200 jobs while workers are killed, Redis loses all it has and PostgreSQL restarts: each page ends with one result."""
 
 from __future__ import annotations
 
@@ -27,9 +27,14 @@ def test_every_job_ends_and_every_page_has_exactly_one_result(tmp_path: Path, ow
     with ValkeyServer() as valkey, PostgresServer() as postgres:
         url = postgres.create_database()
         settings = {
-            "OCR_PLUGINS": "tests.faulty_engines:Slow", "OCR_BACKEND": "slow", "OCR_FALLBACK": "slow", "SLOW_ENGINE_S": "0.2",
-            "CELERY_WORKER_CONCURRENCY": "2", "PAGE_ATTEMPTS": "20", "LEASE_S": "3",
-        }  # fmt: skip
+            "OCR_PLUGINS": "tests.faulty_engines:Slow",
+            "OCR_BACKEND": "slow",
+            "OCR_FALLBACK": "slow",
+            "SLOW_ENGINE_S": "0.2",
+            "CELERY_WORKER_CONCURRENCY": "2",
+            "PAGE_ATTEMPTS": "20",
+            "LEASE_S": "3",
+        }
         with Service(tmp_path, redis_url=valkey.url, database_url=url, **settings) as service:
             service.start("api", "beat", "worker-a", "worker-b").await_ready()
             over = threading.Event()
@@ -66,9 +71,7 @@ def upload(service: Service, samples: Path, jobs: dict[str, int]) -> None:
             time.sleep(0.1)
 
 
-def break_things(
-    service: Service, valkey: ValkeyServer, postgres: PostgresServer, over: threading.Event
-) -> None:
+def break_things(service: Service, valkey: ValkeyServer, postgres: PostgresServer, over: threading.Event) -> None:
     """Kill one of the two workers every few seconds; once, Redis comes back empty; once, PostgreSQL restarts."""
     chance = random.Random(7)
     for turn in itertools.count(1):

@@ -29,9 +29,17 @@ def make_job(db: Database) -> MakeJob:
         job_id = str(uuid4())
         with db.write() as session:
             jobs.create(
-                session, job_id=job_id, filename="x.pdf", sha256=sha256, size=1, kind="pdf", options={}, labels={},
-                priority=priority, queue="cpu",
-            )  # fmt: skip
+                session,
+                job_id=job_id,
+                filename="x.pdf",
+                sha256=sha256,
+                size=1,
+                kind="pdf",
+                options={},
+                labels={},
+                priority=priority,
+                queue="cpu",
+            )
         if pages:
             with db.write() as session:
                 job = jobs.claim_intake(session, job_id, token="t", lease_s=30, max_attempts=3)

@@ -68,9 +68,7 @@ def test_the_last_page_ends_the_job_in_its_own_transaction(db: Database, make_jo
         finished = finish(db, claimed(db, job_id, number))
         assert finished is not None
         endings.append((finished.job_ended, job(db, job_id).status))
-    assert endings == [
-        (False, JobStatus.PROCESSING), (False, JobStatus.PROCESSING), (True, JobStatus.COMPLETED)
-    ]  # fmt: skip
+    assert endings == [(False, JobStatus.PROCESSING), (False, JobStatus.PROCESSING), (True, JobStatus.COMPLETED)]
 
 
 def test_pages_finished_at_the_same_moment_end_the_job_once(db: Database, make_job: MakeJob) -> None:
@@ -137,8 +135,10 @@ def test_a_cancelled_job_keeps_what_was_read_and_drops_the_rest(db: Database, ma
         assert jobs.cancel(session, job_id)
         assert not jobs.cancel(session, job_id)
     assert [page(db, job_id, number).status for number in (1, 2, 3)] == [
-        PageStatus.DONE, PageStatus.SKIPPED, PageStatus.SKIPPED
-    ]  # fmt: skip
+        PageStatus.DONE,
+        PageStatus.SKIPPED,
+        PageStatus.SKIPPED,
+    ]
     with db.write() as session:
         assert not pages.extend(session, running.lease, 30)
     assert finish(db, running) is None

@@ -28,8 +28,11 @@ def test_a_wide_gap_keeps_the_cells_of_a_row_apart() -> None:
 
 
 def test_rows_of_a_tilted_page_do_not_mix() -> None:
-    rows = [piece(f"{name}{part}", 10 + 110 * part, 10 + top + 8 * part, width=100) for part in range(4)
-            for name, top in (("a", 0), ("b", 30))]  # fmt: skip
+    rows = [
+        piece(f"{name}{part}", 10 + 110 * part, 10 + top + 8 * part, width=100)
+        for part in range(4)
+        for name, top in (("a", 0), ("b", 30))
+    ]
     assert texts(*rows) == [["a0 a1 a2 a3", "b0 b1 b2 b3"]]
 
 

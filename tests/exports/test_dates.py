@@ -46,9 +46,22 @@ def test_the_word_before_the_date_goes_with_it(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["24/7 helpdesk", "1/2 cup", "version 1.2.25", "31/02/2025", "13/13/2025", "Dec 45", "may 5 people", "10.1.20.255",
-     "room 2025-1", "1,5 kg", "17/12/0025", "call 12-34-56", "Decker 17"],
-)  # fmt: skip
+    [
+        "24/7 helpdesk",
+        "1/2 cup",
+        "version 1.2.25",
+        "31/02/2025",
+        "13/13/2025",
+        "Dec 45",
+        "may 5 people",
+        "10.1.20.255",
+        "room 2025-1",
+        "1,5 kg",
+        "17/12/0025",
+        "call 12-34-56",
+        "Decker 17",
+    ],
+)
 def test_other_numbers_are_no_dates(text: str) -> None:
     assert take_date(text, UPLOADED) == (None, text)
 

@@ -42,10 +42,21 @@ def test_the_person_is_found_and_taken_out(text: str, assignee: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["Send plan (draft)", "Return book [X]", "Dentist (May)", "Meet (Monday)", "Mail a@b.com", "Ask (Ann) about it",
-     "Read rooms (one to nine)", "Turn it -> wait 5 minutes", "Give it to the assigned to the printer", "Meet @ 5",
-     "Book (The Long Way Home Again)", "x > 3"],
-)  # fmt: skip
+    [
+        "Send plan (draft)",
+        "Return book [X]",
+        "Dentist (May)",
+        "Meet (Monday)",
+        "Mail a@b.com",
+        "Ask (Ann) about it",
+        "Read rooms (one to nine)",
+        "Turn it -> wait 5 minutes",
+        "Give it to the assigned to the printer",
+        "Meet @ 5",
+        "Book (The Long Way Home Again)",
+        "x > 3",
+    ],
+)
 def test_other_words_are_nobody(text: str) -> None:
     assert read_task_line(text, UPLOADED).assignee is None
 

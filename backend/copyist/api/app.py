@@ -50,9 +50,12 @@ def create_app(settings: Settings) -> FastAPI:
     )
     if settings.cors_origins:
         app.add_middleware(
-            CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"],
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
             expose_headers=["Location", "Retry-After"],
-        )  # fmt: skip
+        )
     limits.limit_body(app, settings.max_bytes)
     problems.register(app)
     for router in ROUTERS:

@@ -56,10 +56,12 @@ def engines_of(here: Here) -> list[EngineBody]:
         known = presence.engines(session)
     return [
         EngineBody(
-            name=name, ready=facts["ready"], reason=facts["reason"], version=facts["version"],
-            languages=facts["languages"], modes=facts["modes"],
+            name=name,
+            ready=facts["ready"],
+            reason=facts["reason"],
+            version=facts["version"],
+            languages=facts["languages"],
+            modes=facts["modes"],
         )
         for name, facts in sorted(known.items())
-    ]  # fmt: skip
-
-
+    ]

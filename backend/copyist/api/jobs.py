@@ -46,7 +46,9 @@ def look(service: Service, job_id: str) -> JobBody:
 def submit(
     here: Here,
     response: Response,
-    file: Annotated[UploadFile | None, File(description="PDF, PNG, JPEG, TIFF, WebP, BMP, GIF, AVIF, HEIC, JPEG 2000")] = None,
+    file: Annotated[
+        UploadFile | None, File(description="PDF, PNG, JPEG, TIFF, WebP, BMP, GIF, AVIF, HEIC, JPEG 2000")
+    ] = None,
     mode: Annotated[str, Form(examples=["document"])] = "document",
     engine: Annotated[str | None, Form(description="Start the chain here; see /api/engines")] = None,
     languages: Annotated[str | None, Form(examples=["eng+deu"])] = None,
@@ -55,12 +57,18 @@ def submit(
     priority: Annotated[str, Form(description="interactive, normal or batch")] = "normal",
     password: Annotated[str | None, Form(description="Opens a protected PDF; it is not kept")] = None,
     metadata: Annotated[str | None, Form(description="A JSON object, echoed with the job")] = None,
-) -> JobBody:  # fmt: skip
+) -> JobBody:
     """Answers 202 with the job and its `Location` once the file is safe; poll there until `status` is an end state."""
     form = uploads.Form(
-        mode=mode, engine=engine, languages=languages, text=text, pages=pages, priority=priority, password=password,
+        mode=mode,
+        engine=engine,
+        languages=languages,
+        text=text,
+        pages=pages,
+        priority=priority,
+        password=password,
         metadata=metadata,
-    )  # fmt: skip
+    )
     job = uploads.submit(here, file, form)
     response.headers["Location"] = f"/api/jobs/{job.id}"
     response.headers["Retry-After"] = str(POLL_AFTER_S)

@@ -15,7 +15,7 @@ FORM_OVERHEAD_BYTES = 1_000_000
 
 
 def limit_body(app: FastAPI, max_bytes: int) -> None:
-    """Refuse a body that cannot hold a file of at most ``max_bytes``, by its declared length or as soon as it is over."""
+    """Refuse a body that is too long for a file of ``max_bytes``, by its declared length or as soon as it is over."""
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=max_bytes + FORM_OVERHEAD_BYTES)
     app.add_middleware(_AsProblem, max_bytes=max_bytes)
 

@@ -28,13 +28,21 @@ class Wishes:
 
 
 def check(
-    *, mode: str, engine: str | None, languages: str | None, text: str, pages: str | None, priority: str,
-    metadata: str | None, engines: Mapping[str, Mapping[str, Any]], backend: str,
-) -> Wishes:  # fmt: skip
+    *,
+    mode: str,
+    engine: str | None,
+    languages: str | None,
+    text: str,
+    pages: str | None,
+    priority: str,
+    metadata: str | None,
+    engines: Mapping[str, Mapping[str, Any]],
+    backend: str,
+) -> Wishes:
     """Check every field; raises ``InvalidOption`` naming the values there are.
 
-    ``engines`` is what the living workers have. While none is alive, engines and languages cannot be checked here; a job
-    that asks for one that does not exist fails when it is taken in.
+    ``engines`` is what the living workers have. While none is alive, engines and languages cannot be checked here; a
+    job that asks for one that does not exist fails when it is taken in.
     """
     known_modes = {Mode.DOCUMENT, *(name for facts in engines.values() if facts["ready"] for name in facts["modes"])}
     _one_of("mode", mode, known_modes)

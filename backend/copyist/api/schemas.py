@@ -32,7 +32,7 @@ class JobProgress(BaseModel):
 
 
 class JobLinks(BaseModel):
-    """Where to go from here: GET ``self``; GET ``result``, null until there is one; POST ``cancel``, null at the end."""
+    """Where to go next: GET ``self``; GET ``result``, null until there is one; POST ``cancel``, null at the end."""
 
     self: str
     result: str | None
@@ -86,13 +86,17 @@ class PageBody(BaseModel):
     status: PageStatus
     attempts: int
     degraded: bool
-    trail: list[dict[str, Any]] = Field(description="Every engine tried on the page, in order, with outcome and reason.")
+    trail: list[dict[str, Any]] = Field(
+        description="Every engine tried on the page, in order, with outcome and reason."
+    )
     error: JobError | None
     started_at: datetime | None
     finished_at: datetime | None
     text: str | None
     confidence: float | None
-    review: list[document.Word] = Field(description="Words under OCR_CONFIDENCE_THRESHOLD: somebody should look at them.")
+    review: list[document.Word] = Field(
+        description="Words under OCR_CONFIDENCE_THRESHOLD: somebody should look at them."
+    )
     content: document.Page | None = Field(description="Blocks, lines and words with boxes in pixels, origin top left.")
 
 
@@ -107,7 +111,7 @@ class EngineBody(BaseModel):
     modes: list[str]
 
 
-DEGRADED = "No engine could read some pages: their text is a placeholder by the mock engine."
+DEGRADED = "Some pages were read by nobody but the mock engine: their text is a placeholder."
 
 
 def job_body(job: Job, progress: Progress, queue_position: int | None) -> JobBody:

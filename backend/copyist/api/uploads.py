@@ -61,9 +61,16 @@ def submit(service: Service, upload: UploadFile | None, form: Form, *, field: st
 def wishes_of(service: Service, form: Form) -> Wishes:
     """The form's fields, checked against what the living workers have."""
     return check(
-        mode=form.mode, engine=form.engine or None, languages=form.languages, text=form.text, pages=form.pages or None,
-        priority=form.priority, metadata=form.metadata, engines=service.engines(), backend=service.settings.ocr_backend,
-    )  # fmt: skip
+        mode=form.mode,
+        engine=form.engine or None,
+        languages=form.languages,
+        text=form.text,
+        pages=form.pages or None,
+        priority=form.priority,
+        metadata=form.metadata,
+        engines=service.engines(),
+        backend=service.settings.ocr_backend,
+    )
 
 
 @contextmanager
@@ -93,10 +100,18 @@ def _write(service: Service, filename: str, kind: MediaKind, content: IO[bytes],
     sha256, size = storage.sha256_of(content)
     with service.db.write() as session:
         job = jobs.create(
-            session, job_id=str(uuid4()), filename=shown_name(filename, kind), sha256=sha256, size=size, kind=kind.value,
-            options=wishes.options, labels=wishes.labels, priority=wishes.priority.rank, queue=wishes.queue.value,
+            session,
+            job_id=str(uuid4()),
+            filename=shown_name(filename, kind),
+            sha256=sha256,
+            size=size,
+            kind=kind.value,
+            options=wishes.options,
+            labels=wishes.labels,
+            priority=wishes.priority.rank,
+            queue=wishes.queue.value,
             warnings=wishes.warnings,
-        )  # fmt: skip
+        )
     # The row comes first: whoever forgets the last job with these bytes deletes them while holding the file's row.
     service.storage.put(storage.file_key(sha256), content)
     return job

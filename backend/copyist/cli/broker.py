@@ -1,4 +1,4 @@
-"""The broker of the embedded default: a real Valkey or Redis server of our own, on a unix socket, kept in the data folder."""
+"""The broker of the embedded default: a Valkey or Redis server of our own, on a unix socket in the data folder."""
 
 from __future__ import annotations
 
@@ -43,10 +43,17 @@ class Broker:
         """The command line: no TCP port, nothing lost on a stop, never evicting a message."""
         self.folder.mkdir(parents=True, exist_ok=True)
         options = {
-            "port": "0", "unixsocket": str(self.socket), "unixsocketperm": "700", "dir": str(self.folder.absolute()),
-            "appendonly": "yes", "appendfsync": "everysec", "save": "", "maxmemory-policy": "noeviction",
-            "daemonize": "no", "loglevel": "warning",
-        }  # fmt: skip
+            "port": "0",
+            "unixsocket": str(self.socket),
+            "unixsocketperm": "700",
+            "dir": str(self.folder.absolute()),
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "save": "",
+            "maxmemory-policy": "noeviction",
+            "daemonize": "no",
+            "loglevel": "warning",
+        }
         return [str(find_server()), *(part for name, value in options.items() for part in (f"--{name}", value))]
 
     def forget(self) -> None:

@@ -57,7 +57,11 @@ def worker(
     os.environ["CELERY_WORKER_CONCURRENCY"] = str(concurrency or settings.celery_worker_concurrency)
     # A stop lets the page in hand finish for a while, then gives it back to the queue.
     os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
-    become("celery", "-A", "copyist.queue.app", "-q", "worker", "-n", f"worker-{os.getpid()}@%h", "--without-gossip", "--without-mingle")
+    become(
+        "celery", "-A", "copyist.queue.app", "-q", "worker",
+        "-n", f"worker-{os.getpid()}@%h",
+        "--without-gossip", "--without-mingle",
+    )  # fmt: skip
 
 
 def beat() -> None:
@@ -69,4 +73,4 @@ def beat() -> None:
 
 def become(module: str, *arguments: str) -> None:
     """Replace this process, so that signals reach the one that does the work."""
-    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606 - the program is this Python

@@ -60,9 +60,14 @@ def read(
     files = list(dict.fromkeys(files))
     try:
         setup = Setup(
-            settings=_settings(), engine=engine, languages=languages, mode=mode, text=text, pages=pages,
+            settings=_settings(),
+            engine=engine,
+            languages=languages,
+            mode=mode,
+            text=text,
+            pages=pages,
             password=password,
-        )  # fmt: skip
+        )
         delivery = Delivery(files, format, output, force=force)
         run = _Run(files, setup, delivery, format)
         run.go(processes)
@@ -108,10 +113,17 @@ class _Run:
     def go(self, processes: int) -> None:
         """Read everything."""
         bar = Progress(
-            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("pages"),
-            TimeElapsedColumn(), console=self._console, disable=not self._console.is_terminal, transient=True,
-            redirect_stdout=False, redirect_stderr=False,
-        )  # fmt: skip
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("pages"),
+            TimeElapsedColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
         with bar, Reading(self._files, self._setup, processes) as reading:
             shown = bar.add_task("looking into the files", total=None)
             for event in reading.events():

@@ -43,9 +43,13 @@ class Desk:
         engines = EngineSettings(weights=settings.weights_dir, tessdata=settings.tessdata_prefix)
         registry = Registry(engines, settings.ocr_plugins)
         self.chain = make_chain(
-            registry, setup.engine, backend=settings.ocr_backend, fallback=settings.ocr_fallback,
-            strategy=settings.ocr_strategy, climb_below=settings.ocr_climb_threshold,
-        )  # fmt: skip
+            registry,
+            setup.engine,
+            backend=settings.ocr_backend,
+            fallback=settings.ocr_fallback,
+            strategy=settings.ocr_strategy,
+            climb_below=settings.ocr_climb_threshold,
+        )
         survey = {name: {"ready": it.ready, "languages": it.languages} for name, it in registry.survey().items()}
         languages = tuple(language_codes(setup.languages, survey)) or settings.ocr_languages
         self.options = ReadOptions(mode=setup.mode, languages=languages)

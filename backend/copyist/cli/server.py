@@ -94,10 +94,9 @@ class Server:
         return _checked(self._ask("GET", f"{self.job_url(job_id)}/result.{extension}")).content
 
     def cancel(self, job_id: str) -> bool:
-        """Cancel a job if it is still open, and say whether that was so: an ended one would be forgotten by this."""
-        if not self.look(job_id).is_open:
-            return False
-        return _checked(self._ask("DELETE", self.job_url(job_id))).status_code == 202
+        """Cancel a job, and say whether it was still open."""
+        answer = self._ask("POST", f"{self.job_url(job_id)}/cancel")
+        return answer.status_code != httpx.codes.CONFLICT and _checked(answer).is_success
 
     def _ask(self, method: str, url: str, **request: Any) -> httpx.Response:
         try:

@@ -114,10 +114,17 @@ class _Run:
 
     def _bars(self) -> Progress:
         return Progress(
-            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("pages"),
-            TimeElapsedColumn(), console=self._console, disable=not self._console.is_terminal, transient=True,
-            redirect_stdout=False, redirect_stderr=False,
-        )  # fmt: skip
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("pages"),
+            TimeElapsedColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
 
     def _look(self, file: Path, bars: Progress, shown: TaskID, *, wait_s: float) -> None:
         try:

@@ -20,14 +20,14 @@ STEADY_S = 60.0
 
 
 def _die_with_parent() -> None:
-    """In the child, on Linux: get SIGTERM when the parent is gone, so that a killed `copyist up` leaves nothing behind."""
+    """In the child, on Linux: get SIGTERM when the parent dies, so that a killed `copyist up` leaves nothing behind."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @dataclass
 class Part:
-    """One process that is to run. It is restarted when it ends by itself, after a pause that grows while it keeps failing."""
+    """One process to run. When it ends by itself it is restarted, after a pause that grows while it keeps failing."""
 
     name: str
     command: Sequence[str]

@@ -71,8 +71,9 @@ def _free(host: str, port: int) -> tuple[str, int]:
         try:
             probe.bind((host, port))
         except OSError as error:
+            reason = os.strerror(error.errno or 0)
             raise ConfigurationError(
-                problem=f"{host}:{port} cannot be used ({os.strerror(error.errno or 0)}). Set PORT or --port to another."
+                problem=f"{host}:{port} cannot be used ({reason}). Set PORT or --port to another."
             ) from error
         return host, probe.getsockname()[1]
 

@@ -18,16 +18,33 @@ from copyist.errors import CopyistError, NoPageRead, NotFound, WorkerCrashed
 
 
 def create(
-    session: Session, *, job_id: str, filename: str, sha256: str, size: int, kind: str, options: Mapping[str, Any],
-    labels: Mapping[str, Any], priority: int, queue: str, warnings: Sequence[str] = (),
-) -> Job:  # fmt: skip
+    session: Session,
+    *,
+    job_id: str,
+    filename: str,
+    sha256: str,
+    size: int,
+    kind: str,
+    options: Mapping[str, Any],
+    labels: Mapping[str, Any],
+    priority: int,
+    queue: str,
+    warnings: Sequence[str] = (),
+) -> Job:
     """Write down an upload. The file's row is shared by all jobs with the same bytes."""
     file = insert(session, File).values(sha256=sha256, size=size, kind=kind)
     session.execute(file.on_conflict_do_nothing())
     job = Job(
-        id=job_id, filename=filename, file_sha256=sha256, options=dict(options), labels=dict(labels),
-        priority=priority, queue=queue, warnings=list(warnings), sent_at=now(),
-    )  # fmt: skip
+        id=job_id,
+        filename=filename,
+        file_sha256=sha256,
+        options=dict(options),
+        labels=dict(labels),
+        priority=priority,
+        queue=queue,
+        warnings=list(warnings),
+        sent_at=now(),
+    )
     session.add(job)
     session.flush()
     return job
@@ -107,10 +124,8 @@ def open_pages(session: Session, job: Job, numbers: Sequence[int]) -> None:
     """Make the page rows of a job (its row locked); intake is over."""
     job.pages_total, job.lease_token, job.lease_until = len(numbers), None, None
     session.flush()
-    session.execute(insert(session, Page), [
-        {"job_id": job.id, "number": number, "status": PageStatus.PENDING, "trail": [], "degraded": False, "attempts": 0}
-        for number in numbers
-    ])  # fmt: skip
+    new = {"job_id": job.id, "status": PageStatus.PENDING, "trail": [], "degraded": False, "attempts": 0}
+    session.execute(insert(session, Page), [{**new, "number": number} for number in numbers])
 
 
 def end(session: Session, job: Job, status: JobStatus, error: CopyistError | None = None) -> bool:

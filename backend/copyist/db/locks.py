@@ -1,6 +1,6 @@
 """Named leases in the database: one process at a time sweeps, migrates, draws.
 
-Works alike on PostgreSQL and SQLite, where advisory locks do not exist; a holder that dies is replaced when its time is up.
+Works alike on PostgreSQL and SQLite, which has no advisory locks; a holder that dies is replaced when its time is up.
 """
 
 from __future__ import annotations

@@ -69,9 +69,7 @@ def touched(result: Any) -> bool:
     return result.rowcount > 0
 
 
-def claim(
-    session: Session, job_id: str, number: int, *, token: str, lease_s: float, max_attempts: int
-) -> Claim | None:
+def claim(session: Session, job_id: str, number: int, *, token: str, lease_s: float, max_attempts: int) -> Claim | None:
     """Take the page, if it is free: waiting, or held by somebody whose lease has run out."""
     moment = now()
     free = or_(Page.status == PageStatus.PENDING, and_(Page.status == PageStatus.PROCESSING, Page.lease_until < moment))
@@ -144,9 +142,14 @@ def _put_back(page: Page) -> None:
 
 
 def finish(
-    session: Session, lease: Lease, page: document.Page, *, trail: Sequence[Mapping[str, Any]], degraded: bool,
+    session: Session,
+    lease: Lease,
+    page: document.Page,
+    *,
+    trail: Sequence[Mapping[str, Any]],
+    degraded: bool,
     cache_key: str | None,
-) -> Finished | None:  # fmt: skip
+) -> Finished | None:
     """Write the page's one result; ``None`` when the lease was lost and nothing was written."""
     job = _lock(session, lease)
     if job is None:
@@ -167,7 +170,13 @@ def finish_with(
 
 
 def _cached(reading: Reading) -> dict[str, Any]:
-    return {"engine": reading.engine, "outcome": "cached", "reason": "", "seconds": 0.0, "confidence": reading.confidence}
+    return {
+        "engine": reading.engine,
+        "outcome": "cached",
+        "reason": "",
+        "seconds": 0.0,
+        "confidence": reading.confidence,
+    }
 
 
 def fail(
@@ -235,17 +244,15 @@ def take_to_send(session: Session, job_id: str, count: int) -> list[int]:
 
 def in_flight(session: Session, job_id: str) -> int:
     """How many pages of a job are sent or being read."""
-    counted = select(func.count()).where(
-        Page.job_id == job_id, Page.status.in_(PAGE_OPEN), Page.sent_at.is_not(None)
-    )
+    counted = select(func.count()).where(Page.job_id == job_id, Page.status.in_(PAGE_OPEN), Page.sent_at.is_not(None))
     return session.scalar(counted) or 0
 
 
 def recover(session: Session, lease: Lease, *, outcome: str | None, max_attempts: int) -> bool:
     """A page whose reader is gone: put it back, or give it up after ``max_attempts``. ``True`` if its job ended.
 
-    ``outcome`` says what is known of the engine that was reading: ``crashed`` where its process alone died, ``lost`` where
-    the whole worker did, ``None`` where it is not to blame.
+    ``outcome`` says what is known of the engine that was reading: ``crashed`` where its process alone died, ``lost``
+    where the whole worker did, ``None`` where it is not to blame.
     """
     job = _lock(session, lease)
     page = session.scalar(select(Page).where(mine(lease)))

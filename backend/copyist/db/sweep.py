@@ -15,9 +15,7 @@ BATCH = 500
 
 def unsent_jobs(session: Session) -> list[Job]:
     """Jobs whose intake was never sent, oldest of the most urgent first, their rows locked; marks them as sent."""
-    waiting = or_(
-        Job.status == JobStatus.PENDING, and_(Job.status == JobStatus.PROCESSING, Job.pages_total.is_(None))
-    )
+    waiting = or_(Job.status == JobStatus.PENDING, and_(Job.status == JobStatus.PROCESSING, Job.pages_total.is_(None)))
     found = session.scalars(
         select(Job)
         .where(waiting, Job.sent_at.is_(None))
@@ -109,9 +107,9 @@ def reroute(session: Session, from_queue: str, to_queue: str) -> None:
     """Move what waits on a queue that nobody serves to one that somebody does."""
     moved = list(
         session.scalars(
-            select(Job.id).where(
-                Job.queue == from_queue, Job.status.in_((JobStatus.PENDING, JobStatus.PROCESSING))
-            ).limit(BATCH)
+            select(Job.id)
+            .where(Job.queue == from_queue, Job.status.in_((JobStatus.PENDING, JobStatus.PROCESSING)))
+            .limit(BATCH)
         )
     )
     moving = Job.id.in_(moved)

@@ -23,7 +23,7 @@ from copyist.document import Page
 
 @dataclass(frozen=True)
 class PageImage:
-    """Pixels of one page: ``uint8``, shape (height, width) grey or (height, width, 3) RGB; ``dpi`` where it is known."""
+    """Pixels of one page: ``uint8``, shape (height, width) grey or (height, width, 3) RGB; ``dpi`` where known."""
 
     pixels: npt.NDArray[np.uint8]
     dpi: int | None = None

@@ -75,7 +75,7 @@ def networks_in(folder: Path) -> tuple[Network, ...]:
 
 
 def _yaml(path: Path) -> dict[str, Any]:
-    import yaml  # type: ignore[import-untyped]
+    import yaml
 
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     return content if isinstance(content, dict) else {}

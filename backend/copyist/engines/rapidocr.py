@@ -49,12 +49,11 @@ _FLAGS = {
     "box_thresh": 0.5,
     "unclip_ratio": 1.6,
 }
-_LANGUAGES = tuple(
-    (
-        "afr cat ces chi_sim chi_tra cym dan deu eng epo est eus fin fra gle glg hrv hun ind isl ita jpn lat lav lit mlt "
-        "nld nor oci pol por ron slk slv spa sqi swe tur"
-    ).split()  # noqa: SIM905
+_NAMES = (
+    "afr cat ces chi_sim chi_tra cym dan deu eng epo est eus fin fra gle glg hrv hun ind isl ita jpn lat lav lit mlt "
+    "nld nor oci pol por ron slk slv spa sqi swe tur"
 )
+_LANGUAGES = tuple(_NAMES.split())
 """One model reads all of these and does not choose among them: the languages whose letters are in its character list.
 Cyrillic, Greek, Arabic and Korean are not, and come out as Latin nonsense that it is sure of."""
 

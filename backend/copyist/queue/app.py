@@ -1,8 +1,8 @@
 """Celery: the worker's application, its settings, and what its processes do when they start, stop and die.
 
 ``celery -A copyist.queue.app`` finds ``app`` here. The settings behind it were measured for this broker: late
-acknowledgement with a prefetch of one, no result backend, no retries by Celery (the database retries), a long visibility
-timeout that is the same everywhere, and the pool ``prefork`` alone, because only it can stop a page that runs.
+acknowledgement with a prefetch of one, no result backend, no retries by Celery (the database retries), a long
+visibility timeout that is the same everywhere, and the pool ``prefork``, the only one that can stop a running page.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def worker_name() -> str:
 @signals.setup_logging.connect
 def _logging(**_: Any) -> None:
     logs.setup(settings.log_level, settings.log_format)
-    # Containers run as their own user; somebody who starts a worker as root has reasons, and need not be told each time.
+    # Containers run as their own user; somebody who starts a worker as root has reasons and need not be told each time.
     warnings.filterwarnings("ignore", category=SecurityWarning)
 
 
@@ -100,7 +100,11 @@ def _ready(sender: Any, **_: Any) -> None:
         try:
             with here.db.write() as session:
                 presence.show(
-                    session, worker_name(), queues=queues, concurrency=settings.celery_worker_concurrency, engines=engines
+                    session,
+                    worker_name(),
+                    queues=queues,
+                    concurrency=settings.celery_worker_concurrency,
+                    engines=engines,
                 )
         except Exception as error:
             log.warning("this worker could not show itself: %s", type(error).__name__)

@@ -45,9 +45,13 @@ class Context:
         """The chain of engines for a job's options."""
         settings = self.settings
         return make_chain(
-            self.registry, options.get("engine"), backend=settings.ocr_backend, fallback=settings.ocr_fallback,
-            strategy=settings.ocr_strategy, climb_below=settings.ocr_climb_threshold,
-        )  # fmt: skip
+            self.registry,
+            options.get("engine"),
+            backend=settings.ocr_backend,
+            fallback=settings.ocr_fallback,
+            strategy=settings.ocr_strategy,
+            climb_below=settings.ocr_climb_threshold,
+        )
 
     def read_options(self, options: Mapping[str, Any]) -> ReadOptions:
         """A job's options as engines take them."""
@@ -75,12 +79,15 @@ class Context:
         """What this worker tells about its engines."""
         return {
             name: {
-                "ready": found.ready, "reason": found.reason, "version": found.version,
-                "languages": list(found.languages), "needs_gpu": self.registry.engine_class(name).needs_gpu,
+                "ready": found.ready,
+                "reason": found.reason,
+                "version": found.version,
+                "languages": list(found.languages),
+                "needs_gpu": self.registry.engine_class(name).needs_gpu,
                 "modes": sorted(self.registry.engine_class(name).modes),
             }
             for name, found in self.registry.survey().items()
-        }  # fmt: skip
+        }
 
 
 def build(settings: Settings) -> Context:
@@ -106,7 +113,7 @@ def context() -> Context:
 
 
 def forget_parent() -> None:
-    """In a forked child: make our own connections, and keep the parent's from being closed under it by the collector."""
+    """In a forked child: make our own connections, and keep the collector from closing the parent's under it."""
     if context.cache_info().currsize:
         _inherited.append(context())
         context.cache_clear()

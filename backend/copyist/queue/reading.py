@@ -95,9 +95,7 @@ def _read(context: Context, claim: Claim) -> Finished | None:
     key = _key(context, claim) if reading.may_be_cached else None
     log.info("read by %s", reading.page.engine)
     with context.db.write() as session:
-        return pages.finish(
-            session, claim.lease, reading.page, trail=trail, degraded=reading.degraded, cache_key=key
-        )
+        return pages.finish(session, claim.lease, reading.page, trail=trail, degraded=reading.degraded, cache_key=key)
 
 
 def _through_the_pipeline(context: Context, claim: Claim, watch: Watch) -> PageReading:

@@ -52,8 +52,8 @@ class Priority(StrEnum):
 PRIORITY_STEPS = [0, 3, 6]
 
 TRANSPORT = {
-    # Every process on one broker must agree on these: the smallest visibility timeout counts for all. It must stay above
-    # twice the hard limit of a task, or a running page would be handed out a second time.
+    # Every process on one broker must agree on these: the smallest visibility timeout counts for all. It must stay
+    # above twice the hard limit of a task, or a running page would be handed out a second time.
     "visibility_timeout": 3600,
     "unacked_restore_interval": 10,
     "unacked_restore_throttle": 1,
@@ -113,12 +113,11 @@ class Sender:
 
     def pages(self, job_id: str, numbers: Iterable[int], *, queue: str, priority: int) -> bool:
         """Ask for pages to be read."""
-        return all(
-            [
-                self._send(READ_PAGE, {"job_id": job_id, "number": number}, queue=queue, priority=priority)
-                for number in numbers
-            ]
-        )
+        sent = [
+            self._send(READ_PAGE, {"job_id": job_id, "number": number}, queue=queue, priority=priority)
+            for number in numbers
+        ]
+        return all(sent)
 
     def picture(self, job_id: str, number: int, *, queue: str) -> bool:
         """Ask for the picture of a page to be drawn: somebody is looking at a screen, so it goes first."""

@@ -31,8 +31,8 @@ def end_this_process() -> None:
 class Watch:
     """Use as a context around the work; call ``stage`` at every step of it.
 
-    ``extend`` holds the lease a while longer and says whether it is still ours. ``overrun`` is told the name of the stage
-    that took too long and its limit in seconds, and writes that down before the process ends.
+    ``extend`` holds the lease a while longer and says whether it is still ours. ``overrun`` is told the name of the
+    stage that took too long and its limit in seconds, and writes that down before the process ends.
     """
 
     def __init__(self, *, extend: Callable[[], bool], overrun: Callable[[str, float], None]) -> None:

@@ -40,10 +40,14 @@ export const job = async (id, waitSeconds = 0) => (await ask(`api/jobs/${id}?wai
 export const page = async (id, number) => (await ask(`api/jobs/${id}/pages/${number}`)).json();
 export const text = async (id) => (await ask(resultUrl(id, "txt"))).text();
 
-// Cancels an open job; the server would forget one that has ended, so it is looked at first.
+// Cancels an open job; one that has ended in the meantime stays as it is.
 export async function cancel(id) {
-  const current = await job(id);
-  return isOpen(current) ? (await ask(`api/jobs/${id}`, { method: "DELETE" })).json() : current;
+  try {
+    return await (await ask(`api/jobs/${id}/cancel`, { method: "POST" })).json();
+  } catch (problem) {
+    if (problem.status === 409) return job(id);
+    throw problem;
+  }
 }
 
 export const forget = (id) => ask(`api/jobs/${id}`, { method: "DELETE" });

@@ -1,0 +1,166 @@
+"""The sweeper against a real database and a real broker, with nobody else around."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import redis
+from sqlalchemy import update
+
+from copyist.db import jobs, locks, pages, presence
+from copyist.db.states import JobStatus, PageStatus
+from copyist.db.tables import Job, Page, now
+from copyist.queue import context as contexts
+from copyist.queue.context import Context
+from copyist.queue.upkeep import recover_task, run_sweep
+from copyist.settings import Settings
+
+ENGINES = {"mock": {"ready": True, "languages": [], "modes": ["document"], "needs_gpu": False}}
+
+
+@pytest.fixture
+def context(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Context]:
+    settings = Settings(
+        _env_file=None, data_dir=tmp_path, database_url=database_url, redis_url=redis_url, ocr_backend="mock",
+        resend_after_s=0.5, sweep_interval_s=1,
+    )  # fmt: skip
+    built = contexts.build(settings)
+    with built.db.write() as session:
+        presence.show(session, "w", queues=["cpu"], concurrency=1, engines=ENGINES)
+    yield built
+    built.db.close()
+
+
+@pytest.fixture
+def broker(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+def messages(broker: redis.Redis, queue: str = "cpu") -> list[tuple[str, int | None]]:
+    """Job id and page number of what lies in a queue, all priorities."""
+    raw = [body for key in (queue, f"{queue}:3", f"{queue}:6") for body in broker.lrange(key, 0, -1)]
+    found = []
+    for one in raw:
+        headers = json.loads(one)["headers"]
+        arguments = headers["kwargsrepr"].replace("'", '"')
+        kwargs = json.loads(arguments)
+        found.append((kwargs["job_id"], kwargs.get("number")))
+    return sorted(found, key=str)
+
+
+def make_job(context: Context, count: int = 0, *, queue: str = "cpu") -> str:
+    job_id = str(uuid4())
+    with context.db.write() as session:
+        jobs.create(
+            session, job_id=job_id, filename="f", sha256="b" * 64, size=1, kind="pdf", options={}, labels={}, priority=3,
+            queue=queue,
+        )  # fmt: skip
+    if count:
+        with context.db.write() as session:
+            job = jobs.claim_intake(session, job_id, token="t", lease_s=30, max_attempts=3)
+            assert job is not None
+            jobs.open_pages(session, job, range(1, count + 1))
+    return job_id
+
+
+def age(context: Context, seconds: float = 60) -> None:
+    """Let all that was sent have been sent long ago."""
+    before = now() - timedelta(seconds=seconds)
+    with context.db.write() as session:
+        session.execute(update(Job).where(Job.sent_at.is_not(None)).values(sent_at=before))
+        session.execute(update(Page).where(Page.sent_at.is_not(None)).values(sent_at=before))
+
+
+def test_what_was_never_sent_is_sent_once(context: Context, broker: redis.Redis) -> None:
+    job_id = make_job(context)
+    with context.db.write() as session:
+        session.get_one(Job, job_id).sent_at = None
+    run_sweep(context)
+    run_sweep(context)
+    assert messages(broker) == [(job_id, None)]
+
+
+def test_a_message_that_vanished_is_sent_again_and_one_that_waits_is_not(
+    context: Context, broker: redis.Redis
+) -> None:
+    lost, waiting = make_job(context), make_job(context)
+    context.sender.intake(waiting, queue="cpu", priority=3)
+    age(context)
+    with context.db.write() as session:
+        session.get_one(Job, lost).sent_at = now() - timedelta(seconds=120)
+    run_sweep(context)
+    assert messages(broker) == sorted([(lost, None), (waiting, None)])
+
+
+def test_the_window_is_filled_and_no_more(context: Context, broker: redis.Redis) -> None:
+    job_id = make_job(context, 10)
+    run_sweep(context)
+    run_sweep(context)
+    assert messages(broker) == [(job_id, number) for number in (1, 2, 3, 4)]
+
+
+def test_a_lease_that_ran_out_is_recovered(context: Context, broker: redis.Redis) -> None:
+    job_id = make_job(context, 1)
+    with context.db.write() as session:
+        assert pages.claim(session, job_id, 1, token="t", lease_s=-1, max_attempts=3)
+    run_sweep(context)
+    assert messages(broker) == [(job_id, 1)]
+    with context.db.read() as session:
+        assert session.get_one(Page, (job_id, 1)).status == PageStatus.PENDING
+
+
+def test_an_intake_that_dies_three_times_fails_its_job(context: Context) -> None:
+    job_id = make_job(context)
+    for _ in range(3):
+        with context.db.write() as session:
+            assert jobs.claim_intake(session, job_id, token="t", lease_s=-1, max_attempts=3)
+        run_sweep(context)
+    with context.db.read() as session:
+        job = jobs.get(session, job_id)
+    assert (job.status, job.error_code) == (JobStatus.FAILED, "worker_crashed")
+
+
+def test_work_on_a_queue_that_nobody_serves_goes_to_one_that_somebody_does(
+    context: Context, broker: redis.Redis
+) -> None:
+    intake, reading = make_job(context, queue="gpu"), make_job(context, 1, queue="gpu")
+    run_sweep(context)
+    assert messages(broker, "gpu") == []
+    assert messages(broker) == sorted([(intake, None), (reading, 1)], key=str)
+
+
+def test_what_a_dead_process_had_in_hand_is_put_back_at_once(context: Context, broker: redis.Redis) -> None:
+    reading, other, intake = make_job(context, 1), make_job(context, 1), make_job(context)
+    with context.db.write() as session:
+        pages.claim(session, reading, 1, token="task-1.a", lease_s=60, max_attempts=3)
+        pages.claim(session, other, 1, token="task-10.a", lease_s=60, max_attempts=3)
+        jobs.claim_intake(session, intake, token="task-1.b", lease_s=60, max_attempts=3)
+    recover_task(context, "task-1", None)
+    assert messages(broker) == sorted([(reading, 1), (intake, None)], key=str)
+
+
+def test_one_sweeper_at_a_time(context: Context, broker: redis.Redis) -> None:
+    make_job(context, 1)
+    with context.db.write() as session:
+        assert locks.acquire(session, "sweeper", "another", 60)
+    run_sweep(context)
+    assert messages(broker) == []
+    with context.db.write() as session:
+        locks.release(session, "sweeper", "another")
+    run_sweep(context)
+    assert len(messages(broker)) == 1
+
+
+def test_a_job_whose_pages_have_all_ended_is_closed(context: Context) -> None:
+    job_id = make_job(context, 1)
+    with context.db.write() as session:
+        session.execute(update(Page).values(status=PageStatus.DONE))
+    run_sweep(context)
+    with context.db.read() as session:
+        assert jobs.get(session, job_id).status == JobStatus.COMPLETED
