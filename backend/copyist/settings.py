@@ -38,7 +38,7 @@ class Settings(BaseSettings):
     ocr_strategy: Literal["best", "fast"] = "best"
     ocr_languages: Names = ("eng",)
     ocr_confidence_threshold: float = Field(default=0.6, ge=0, le=1)
-    ocr_climb_threshold: float = Field(default=0.93, ge=0, le=1)
+    ocr_climb_threshold: float = Field(default=0.94, ge=0, le=1)
     ocr_plugins: Names = ()
     weights_dir: Path = Path("weights")
     tessdata_prefix: Path | None = None

@@ -86,9 +86,7 @@ def test_what_was_never_sent_is_sent_once(context: Context, broker: redis.Redis)
     assert messages(broker) == [(job_id, None)]
 
 
-def test_a_message_that_vanished_is_sent_again_and_one_that_waits_is_not(
-    context: Context, broker: redis.Redis
-) -> None:
+def test_a_message_that_vanished_is_sent_again_and_one_that_waits_is_not(context: Context, broker: redis.Redis) -> None:
     lost, waiting = make_job(context), make_job(context)
     context.sender.intake(waiting, queue="cpu", priority=3)
     age(context)

@@ -82,7 +82,9 @@ def result(
     export = exports.find_export(extension)
     with here.db.read() as session:
         uploaded = jobs.get(session, job_id).created_at.date()
-    return Response(export.function(read_document(here, job_id, pages), uploaded), media_type=export.media_type)
+    content = export.function(read_document(here, job_id, pages), uploaded)
+    # What somebody wrote on a page must not be taken for a page by a browser.
+    return Response(content, media_type=export.media_type, headers={"X-Content-Type-Options": "nosniff"})
 
 
 def read_document(service: Service, job_id: str, pages: str | None = None) -> document.Document:

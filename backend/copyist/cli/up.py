@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import httpx
 import redis
@@ -31,7 +30,8 @@ from copyist.settings import Settings
 log = logging.getLogger(__name__)
 
 START_S = 60.0
-TEND_EVERY_S = 0.5
+TEND_EVERY_S = 0.2
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def up(
@@ -91,10 +91,11 @@ def _run(settings: Settings, address: tuple[str, int]) -> None:
             _await_broker(redis_url)
         for part in parts[1 if broker else 0 :]:
             part.start()
-        _tell(address, over)
+        herald = _Herald(*address)
         while not over.wait(TEND_EVERY_S):
             for part in parts:
                 part.tend()
+            herald.look()
     finally:
         typer.echo("Stopping ...", err=True)
         for part in reversed(parts):
@@ -135,21 +136,34 @@ def _await_broker(redis_url: str) -> None:
             time.sleep(0.02)
 
 
-def _tell(address: tuple[str, int], over: threading.Event) -> None:
-    """Say where it is as soon as it answers and has an engine."""
-    host, port = address
-    shown = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, host)  # noqa: S104
-    url = f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
-    until = time.monotonic() + START_S
-    with httpx.Client(trust_env=False, timeout=5) as client:
-        while not over.wait(0.1) and time.monotonic() < until:
-            try:
-                ready = client.get(f"{url}/readyz").json()
-            except (httpx.HTTPError, ValueError):
-                continue
-            if ready["engines"]:
-                engines = ", ".join(ready["engines"])
-                typer.secho(f"\n  Copyist is at {url}   (reads with {engines}; Ctrl-C stops it)\n", bold=True)
-                return
-    if not over.is_set():
-        log.warning("%s does not answer after %g s; the lines above say why", urlsplit(url).netloc, START_S)
+class _Herald:
+    """Says where the service is, once it answers and has an engine; or that it does not answer."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host = host
+        shown = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, host)  # noqa: S104
+        self._url = f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+        self._until = time.monotonic() + START_S
+        self._done = False
+
+    def look(self) -> None:
+        """Ask, unless it has been said."""
+        if self._done:
+            return
+        engines = self._engines()
+        self._done = bool(engines) or time.monotonic() > self._until
+        if engines:
+            typer.secho(
+                f"\n  Copyist is at {self._url}   (reads with {', '.join(engines)}; Ctrl-C stops it)\n", bold=True
+            )
+            if self._host not in LOOPBACK:
+                log.warning("%s is open to others, and there are no keys: whoever reaches it can use it", self._host)
+        elif self._done:
+            log.warning("%s has no engine after %g s; the lines above say why", self._url, START_S)
+
+    def _engines(self) -> list[str]:
+        try:
+            found: list[str] = httpx.get(f"{self._url}/readyz", timeout=5, trust_env=False).json()["engines"]
+        except (httpx.HTTPError, ValueError):
+            return []
+        return found
