@@ -26,9 +26,14 @@ ENGINES = {"mock": {"ready": True, "languages": [], "modes": ["document"], "need
 @pytest.fixture
 def context(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Context]:
     settings = Settings(
-        _env_file=None, data_dir=tmp_path, database_url=database_url, redis_url=redis_url, ocr_backend="mock",
-        resend_after_s=0.5, sweep_interval_s=1,
-    )  # fmt: skip
+        _env_file=None,
+        data_dir=tmp_path,
+        database_url=database_url,
+        redis_url=redis_url,
+        ocr_backend="mock",
+        resend_after_s=0.5,
+        sweep_interval_s=1,
+    )
     built = contexts.build(settings)
     with built.db.write() as session:
         presence.show(session, "w", queues=["cpu"], concurrency=1, engines=ENGINES)
@@ -58,9 +63,17 @@ def make_job(context: Context, count: int = 0, *, queue: str = "cpu") -> str:
     job_id = str(uuid4())
     with context.db.write() as session:
         jobs.create(
-            session, job_id=job_id, filename="f", sha256="b" * 64, size=1, kind="pdf", options={}, labels={}, priority=3,
+            session,
+            job_id=job_id,
+            filename="f",
+            sha256="b" * 64,
+            size=1,
+            kind="pdf",
+            options={},
+            labels={},
+            priority=3,
             queue=queue,
-        )  # fmt: skip
+        )
     if count:
         with context.db.write() as session:
             job = jobs.claim_intake(session, job_id, token="t", lease_s=30, max_attempts=3)
