@@ -41,6 +41,7 @@ class Settings(BaseSettings):
     ocr_climb_threshold: float = Field(default=0.94, ge=0, le=1)
     ocr_plugins: Names = ()
     weights_dir: Path = Path("weights")
+    weights_download: bool = False
     tessdata_prefix: Path | None = None
     result_cache: bool = True
     celery_worker_concurrency: int = Field(default=2, ge=1, le=256)

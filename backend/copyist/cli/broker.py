@@ -8,6 +8,7 @@ from pathlib import Path
 
 from copyist.errors import ConfigurationError
 
+LOG = "broker.log"
 SERVERS = ("valkey-server", "redis-server")
 
 
@@ -53,6 +54,7 @@ class Broker:
             "maxmemory-policy": "noeviction",
             "daemonize": "no",
             "loglevel": "warning",
+            "logfile": LOG,
         }
         return [str(find_server()), *(part for name, value in options.items() for part in (f"--{name}", value))]
 

@@ -40,7 +40,7 @@ class Desk:
         """Raises ``InvalidOption`` or ``ConfigurationError`` for an engine or language that there is not."""
         self.setup, self.settings, self._channel = setup, setup.settings, channel
         settings = self.settings
-        engines = EngineSettings(weights=settings.weights_dir, tessdata=settings.tessdata_prefix)
+        engines = EngineSettings(settings.weights_dir, settings.tessdata_prefix, download=settings.weights_download)
         registry = Registry(engines, settings.ocr_plugins)
         self.chain = make_chain(
             registry,

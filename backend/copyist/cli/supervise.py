@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+
+from copyist.errors import ConfigurationError
+from copyist.lifeline import end_with_parent
 
 log = logging.getLogger(__name__)
 
-PR_SET_PDEATHSIG = 1
 LONGEST_PAUSE_S = 30.0
 STEADY_S = 60.0
-
-
-def _die_with_parent() -> None:
-    """In the child, on Linux: get SIGTERM when the parent dies, so that a killed `copyist up` leaves nothing behind."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @dataclass
@@ -33,6 +28,7 @@ class Part:
     command: Sequence[str]
     environment: Mapping[str, str]
     stop_s: float = 10.0
+    orphaned_by: signal.Signals = signal.SIGKILL
     process: subprocess.Popen[bytes] | None = None
     _failures: int = field(default=0, repr=False)
     _started: float = field(default=0.0, repr=False)
@@ -45,13 +41,20 @@ class Part:
             self.command,
             env={**os.environ, **self.environment},
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=partial(end_with_parent, self.orphaned_by),
             stdin=subprocess.DEVNULL,
         )
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process is there."""
+        return self.process is not None and self.process.poll() is None
 
     def tend(self) -> None:
         """Start it again if it ended."""
         if self.process is not None and self.process.poll() is not None:
+            if self.process.returncode == os.EX_CONFIG:
+                raise ConfigurationError(problem=f"The {self.name} cannot run with these settings; see above.")
             steady = time.monotonic() - self._started > STEADY_S
             self._failures = 1 if steady else self._failures + 1
             pause_s = min(2.0 ** (self._failures - 1), LONGEST_PAUSE_S)
@@ -62,7 +65,7 @@ class Part:
 
     def stop(self) -> None:
         """Ask it to stop, wait, and end it and its children if it does not."""
-        if self.process is None or self.process.poll() is not None:
+        if self.process is None or not self.is_running:
             return
         self.process.terminate()
         try:

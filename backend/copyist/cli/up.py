@@ -21,7 +21,7 @@ import typer
 
 from copyist import log as logs
 from copyist import settings as configuration
-from copyist.cli.broker import Broker
+from copyist.cli.broker import LOG, Broker
 from copyist.cli.parts import stop
 from copyist.cli.supervise import Part
 from copyist.errors import ConfigurationError
@@ -88,7 +88,7 @@ def _run(settings: Settings, address: tuple[str, int]) -> None:
     try:
         if broker:
             parts[0].start()
-            _await_broker(redis_url)
+            _await_broker(broker, parts[0])
         for part in parts[1 if broker else 0 :]:
             part.start()
         herald = _Herald(*address)
@@ -108,7 +108,7 @@ def _parts(broker: Broker | None, redis_url: str, host: str, port: int) -> list[
     """In the order of starting; stopped in the opposite one."""
     environment = {"REDIS_URL": redis_url, "HOST": host, "PORT": str(port), "OCR_STRATEGY": _strategy()}
     copyist = [sys.executable, "-m", "copyist"]
-    own = [Part("broker", broker.command(), {}, stop_s=15)] if broker else []
+    own = [Part("broker", broker.command(), {}, stop_s=15, orphaned_by=signal.SIGTERM)] if broker else []
     return [
         *own,
         Part("worker", [*copyist, "worker"], environment, stop_s=20),
@@ -123,16 +123,17 @@ def _strategy() -> str:
     return named.ocr_strategy if "ocr_strategy" in named.model_fields_set else "fast"
 
 
-def _await_broker(redis_url: str) -> None:
-    client = redis.Redis.from_url(redis_url)
+def _await_broker(broker: Broker, part: Part) -> None:
+    client = redis.Redis.from_url(broker.url)
     until = time.monotonic() + START_S
     while True:
         try:
             client.ping()
             return
         except redis.RedisError as error:
-            if time.monotonic() > until:
-                raise ConfigurationError(problem="The broker did not start. Its own lines above say why.") from error
+            if not part.is_running or time.monotonic() > until:
+                log_file = broker.folder / LOG
+                raise ConfigurationError(problem=f'The broker did not start; "{log_file}" says why.') from error
             time.sleep(0.02)
 
 

@@ -67,7 +67,7 @@ class EasyOcr:
             return Availability(
                 ready=False,
                 reason=f"Weights are missing: {' and '.join(absent)}. Put them into the folder easyocr of the weights "
-                "folder, or allow downloads.",
+                "folder, or set WEIGHTS_DOWNLOAD=true.",
             )
         return Availability(ready=True, version=_version(folder), languages=languages)
 

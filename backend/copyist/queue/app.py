@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
 import warnings
 from typing import Any
 
@@ -25,13 +26,31 @@ from copyist import log as logs  # noqa: E402
 from copyist import settings as configuration  # noqa: E402
 from copyist.db import presence  # noqa: E402
 from copyist.engines.base import Outcome  # noqa: E402
+from copyist.engines.chain import chain_order  # noqa: E402
+from copyist.engines.registry import Registry  # noqa: E402
+from copyist.errors import ConfigurationError  # noqa: E402
+from copyist.lifeline import end_with_parent  # noqa: E402
 from copyist.queue import upkeep  # noqa: E402
-from copyist.queue.context import context, forget_parent  # noqa: E402
+from copyist.queue.context import context, engine_settings, forget_parent  # noqa: E402
 from copyist.queue.routing import SWEEP, Queue, celery_app  # noqa: E402
+from copyist.settings import Settings  # noqa: E402
 
 log = logging.getLogger(__name__)
 
-settings = configuration.load()
+
+def _settings() -> Settings:
+    """The settings, with engines that exist; where one cannot work, the process ends with ``EX_CONFIG``."""
+    try:
+        found = configuration.load()
+        registry = Registry(engine_settings(found), found.ocr_plugins)
+        chain_order(found.ocr_backend, found.ocr_fallback or None, registry.names)
+    except ConfigurationError as error:
+        print(error.detail, file=sys.stderr)  # noqa: T201
+        raise SystemExit(os.EX_CONFIG) from error
+    return found
+
+
+settings = _settings()
 app = celery_app(settings.redis_url)
 app.conf.update(
     include=["copyist.queue.tasks"],
@@ -64,11 +83,13 @@ def worker_name() -> str:
     return f"{os.environ.get('COPYIST_WORKER_NAME') or 'worker'}-{os.getpid()}@{socket.gethostname()}"
 
 
+# Containers run as a user of their own; who starts a worker as root has reasons, and need not be told each time.
+warnings.filterwarnings("ignore", category=SecurityWarning)
+
+
 @signals.setup_logging.connect
 def _logging(**_: Any) -> None:
     logs.setup(settings.log_level, settings.log_format)
-    # Containers run as their own user; somebody who starts a worker as root has reasons and need not be told each time.
-    warnings.filterwarnings("ignore", category=SecurityWarning)
 
 
 @signals.celeryd_after_setup.connect
@@ -81,6 +102,7 @@ def _choose_queues(instance: Any, **_: Any) -> None:
 
 @signals.worker_process_init.connect
 def _forked(**_: Any) -> None:
+    end_with_parent()
     forget_parent()
 
 

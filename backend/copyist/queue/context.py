@@ -27,7 +27,7 @@ from copyist.storage import Storage
 
 def engine_settings(settings: Settings) -> EngineSettings:
     """What engines may know of the configuration."""
-    return EngineSettings(weights=settings.weights_dir, tessdata=settings.tessdata_prefix)
+    return EngineSettings(settings.weights_dir, settings.tessdata_prefix, download=settings.weights_download)
 
 
 @dataclass
