@@ -144,7 +144,16 @@ class WorkerCrashed(CopyistError):
     """A page whose worker died every time it was read."""
 
     code, status, title = "worker_crashed", 422, "The page stopped its worker"
-    template = "Reading this page stopped its worker {attempts} times, so it was given up. The rest was read."
+    template = (
+        "Reading this page stopped its worker {attempts} times, so it was given up. Other pages are not affected."
+    )
+
+
+class IntakeCrashed(WorkerCrashed):
+    """A file whose worker died every time it was looked into."""
+
+    title = "The file stopped its worker"
+    template = "Looking into this file stopped its worker {attempts} times, so it was given up. Save or scan it again."
 
 
 class NoPageRead(CopyistError):

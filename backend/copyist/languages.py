@@ -30,17 +30,24 @@ def language_codes(languages: str | None, engines: Mapping[str, Mapping[str, Any
     codes = []
     for word in languages.replace("+", ",").split(","):
         wish = word.strip()
-        code = wish if wish in there else _standard(wish)
+        code = wish if wish in there else standard_code(wish)
         if code is None or (there and code not in there):
             raise InvalidOption(value=wish[:40], option="languages", allowed="some of: " + ", ".join(sorted(there)))
         codes.append(code)
     return list(dict.fromkeys(codes))
 
 
-def _standard(wish: str) -> str | None:
-    if wish.lower() in _OTHER_NAMES:
-        return _OTHER_NAMES[wish.lower()]
+def standard_code(wish: str) -> str | None:
+    """A language tag or code as Tesseract names its model; ``None`` for what is no language.
+
+    Names that only Tesseract has, such as ``chi_sim`` or ``deu_latf``, stay as they are.
+    """
+    tag = wish.lower().replace("_", "-")
+    if tag in _OTHER_NAMES:
+        return _OTHER_NAMES[tag]
+    if "_" in wish:
+        return wish
     try:
-        return langcodes.Language.get(wish.replace("_", "-")).to_alpha3(variant="T")
+        return langcodes.Language.get(tag).to_alpha3(variant="T")
     except (ValueError, LookupError):
         return None

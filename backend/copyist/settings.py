@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from copyist.errors import ConfigurationError
+from copyist.languages import standard_code
 
 Names = Annotated[tuple[str, ...], NoDecode]
 
@@ -69,6 +70,11 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.replace("+", ",").split(",") if part.strip())
         return value
+
+    @field_validator("ocr_languages")
+    @classmethod
+    def _as_tesseract_names_them(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(standard_code(name) or name for name in value)
 
     @field_validator("tessdata_prefix", mode="before")
     @classmethod

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
+import secrets
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
+import pikepdf
 import pytest
+import redis
+from sqlalchemy import create_engine, inspect, text
 
 from tests.service import Service
 
@@ -88,14 +94,46 @@ def test_what_only_a_look_inside_tells_fails_the_job(service: Service, own_sampl
     assert_problem(service.client.get(f"/api/jobs/{job['id']}/result.txt"), 409, "no_result")
 
 
-def test_a_password_opens_a_pdf_and_is_kept_nowhere(service: Service, own_samples: Path) -> None:
-    assert_problem(service.post(own_samples / "locked.pdf", password="wrong"), 422, "encrypted")
-    job = service.read(own_samples / "locked.pdf", password="copyist")
-    assert job["status"] == "completed"
-    assert "password" not in json.dumps(job)
-    for file in service.folder.rglob("*"):
-        if file.is_file() and file.suffix in (".log", ".db"):
-            assert b"copyist-secret" not in file.read_bytes()
+def test_a_password_opens_a_pdf_and_is_kept_nowhere(
+    start: Any, own_samples: Path, redis_url: str, postgres_url: str
+) -> None:
+    service = start(OCR_BACKEND="mock", LOG_LEVEL="debug")
+    password, wrong = secrets.token_hex(16), secrets.token_hex(16)
+    locked = io.BytesIO()
+    with pikepdf.open(own_samples / "mixed.pdf") as pdf:
+        pdf.save(locked, encryption=pikepdf.Encryption(user=password, owner=secrets.token_hex(16)))
+    assert_problem(service.post(locked.getvalue(), password=wrong), 422, "encrypted")
+    job = service.read(locked.getvalue(), password=password)
+    assert (job["status"], job["progress"]["pages_done"]) == ("completed", 2)
+    with redis.Redis.from_url(redis_url) as client:
+        in_redis = b"".join(client.dump(key) or b"" for key in client.keys("*"))
+    kept = [file.read_bytes() for file in service.folder.rglob("*") if file.is_file()]
+    assert len(kept) > 3
+    for secret in (password.encode(), wrong.encode()):
+        assert not [blob for blob in (*kept, in_redis, database_dump(postgres_url)) if secret in blob]
+
+
+def database_dump(url: str) -> bytes:
+    """Every row of every table, as text."""
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        rows = [
+            str(tuple(row))
+            for table in inspect(engine).get_table_names()
+            for row in connection.execute(text(f'SELECT * FROM "{table}"'))
+        ]
+    engine.dispose()
+    assert len(rows) > 3
+    return "\n".join(rows).encode()
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    ['{"a": "\\ud800"}', '{"a": NaN}', '{"a": 1e999}', "[" * 5000, '{"a": "' + "ä" * 9000 + '"}', "null", "{"],
+)
+def test_metadata_that_could_not_be_given_back_is_refused(service: Service, own_samples: Path, metadata: str) -> None:
+    assert_problem(service.post(own_samples / "letter.png", metadata=metadata), 422, "invalid_option")
+    assert service.client.get("/api/jobs").status_code == 200
 
 
 def test_fields_are_checked_and_the_answer_lists_what_there_is(service: Service, own_samples: Path) -> None:
@@ -105,6 +143,8 @@ def test_fields_are_checked_and_the_answer_lists_what_there_is(service: Service,
     assert "tesseract" in assert_problem(service.post(letter, engine="magic"), 422, "invalid_option")["detail"]
     assert "eng" in assert_problem(service.post(letter, languages="eng+tlh"), 422, "invalid_option")["detail"]
     assert "1-3,5" in assert_problem(service.post(letter, pages="one"), 422, "invalid_option")["detail"]
+    for mode in ("paper", "formula"):
+        assert_problem(service.post(letter, mode=mode), 422, "invalid_option")
     for field in ("mode", "text", "priority"):
         assert "one of" in assert_problem(service.post(letter, **{field: "odd"}), 422, "invalid_option")["detail"]
     assert_problem(service.post(letter, metadata="[1]"), 422, "invalid_option")
@@ -119,10 +159,12 @@ def test_pages_that_are_not_there_fail_the_job(service: Service, own_samples: Pa
     "path",
     ["", "/pages/1", "/pages/1/image", "/result.txt", "/"],
 )
-def test_an_unknown_id_is_not_found_and_never_pending(service: Service, path: str) -> None:
-    assert_problem(service.client.get(f"/api/jobs/no-such-job{path}"), 404, "not_found")
-    assert_problem(service.client.get("/api/status/no-such-job/"), 404, "not_found")
-    assert_problem(service.client.delete("/api/jobs/no-such-job"), 404, "not_found")
+@pytest.mark.parametrize("job", [str(uuid4()), "no-such-job", "a%00b", "%ED%A0%80", "1" * 5000])
+def test_an_unknown_id_is_not_found_and_never_pending(service: Service, job: str, path: str) -> None:
+    assert_problem(service.client.get(f"/api/jobs/{job}{path}"), 404, "not_found")
+    assert_problem(service.client.get(f"/api/status/{job}/"), 404, "not_found")
+    assert_problem(service.client.delete(f"/api/jobs/{job}"), 404, "not_found")
+    assert_problem(service.client.post(f"/api/jobs/{job}/cancel"), 404, "not_found")
 
 
 def test_unknown_routes_and_methods_are_problems_too(service: Service) -> None:

@@ -99,6 +99,7 @@ def test_a_second_one_on_the_same_data_is_refused(up: subprocess.Popen[str], tmp
     [
         ({"PORT": "no"}, "PORT cannot work"),
         ({"OCR_BACKEND": "magic"}, 'There is no engine "magic"'),
+        ({"OCR_BACKEND": "tesseract", "OCR_LANGUAGES": "tlh"}, "OCR_LANGUAGES names tlh, which no engine here reads"),
         ({"HOST": "203.0.113.7"}, "cannot be used"),
     ],
 )

@@ -44,8 +44,7 @@ def check(
     ``engines`` is what the living workers have. While none is alive, engines and languages cannot be checked here; a
     job that asks for one that does not exist fails when it is taken in.
     """
-    known_modes = {Mode.DOCUMENT, *(name for facts in engines.values() if facts["ready"] for name in facts["modes"])}
-    _one_of("mode", mode, known_modes)
+    _one_of("mode", mode, _modes(engines))
     _one_of("text", text, TextPolicy)
     _one_of("priority", priority, Priority)
     if engine is not None and engines:
@@ -63,6 +62,13 @@ def check(
     )
 
 
+def _modes(engines: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """What pages can be read as: documents always, and what a ready engine says. The mock engine reads nothing."""
+    ready = [facts["modes"] for name, facts in engines.items() if facts["ready"] and name != "mock"]
+    # Handwriting falls to the engines for documents where none of its own is ready.
+    return {Mode.DOCUMENT, Mode.HANDWRITING, *(mode for modes in ready for mode in modes)}
+
+
 def _one_of(option: str, value: str, allowed: Any) -> None:
     names = sorted(str(one) for one in allowed)
     if value not in names:
@@ -73,8 +79,10 @@ def _labels(metadata: str | None) -> dict[str, Any]:
     if not metadata:
         return {}
     try:
-        labels = json.loads(metadata) if len(metadata) <= MAX_METADATA_BYTES else None
-    except ValueError:
+        labels = json.loads(metadata) if len(metadata.encode()) <= MAX_METADATA_BYTES else None
+        # Python reads more than JSON holds: half a character, NaN, numbers without end. What goes in must come out.
+        json.dumps(labels, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
         labels = None
     if not isinstance(labels, dict):
         raise InvalidOption(value=metadata[:40], option="metadata", allowed="a JSON object of at most 16 kB")

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import and_, case, delete, exists, func, or_, select, tuple_, update
+from sqlalchemy import and_, delete, exists, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from copyist.db import readings
 from copyist.db.insert import insert
 from copyist.db.progress import Progress, progress_of
-from copyist.db.states import JOB_OPEN, PAGE_OPEN, JobStatus, PageStatus, before_job
+from copyist.db.states import PAGE_OPEN, JobStatus, PageStatus, before_job
 from copyist.db.tables import File, Job, Page, now
-from copyist.errors import CopyistError, NoPageRead, NotFound, WorkerCrashed
+from copyist.errors import CopyistError, IntakeCrashed, NoPageRead, NotFound
 
 
 def create(
@@ -50,9 +51,17 @@ def create(
     return job
 
 
+def is_id(text: str) -> bool:
+    """Whether ``text`` is an id as jobs have them: databases differ in how they take other things."""
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
+
+
 def get(session: Session, job_id: str) -> Job:
-    """The job; raises ``NotFound``."""
-    job = session.get(Job, job_id)
+    """The job; raises ``NotFound``, also for what cannot be an id."""
+    job = session.get(Job, job_id) if is_id(job_id) else None
     if job is None:
         raise NotFound(what="job")
     return job
@@ -165,7 +174,7 @@ def _blame(session: Session, job: Job) -> None:
 
 def cancel(session: Session, job_id: str) -> bool:
     """Cancel an open job: no page of it starts any more, a running one loses its lease and is stopped by that."""
-    job = session.get(Job, job_id, with_for_update=True)
+    job = session.get(Job, job_id, with_for_update=True) if is_id(job_id) else None
     if job is None:
         raise NotFound(what="job")
     if not end(session, job, JobStatus.CANCELLED):
@@ -200,7 +209,7 @@ def recover_intake(session: Session, job_id: str, *, max_attempts: int) -> bool:
     if job is None or job.status != JobStatus.PROCESSING or job.pages_total is not None:
         return False
     if job.attempts >= max_attempts:
-        return end(session, job, JobStatus.FAILED, WorkerCrashed(attempts=job.attempts))
+        return end(session, job, JobStatus.FAILED, IntakeCrashed(attempts=job.attempts))
     job.lease_until, job.lease_token, job.sent_at = now(), None, None
     return False
 
@@ -217,8 +226,3 @@ def queue_position(session: Session, job: Job) -> int | None:
 def progress(session: Session, ids: Iterable[str]) -> dict[str, Progress]:
     """Counts of pages, engines and confidence of several jobs, from their pages."""
     return progress_of(session, list(ids))
-
-
-def open_jobs(session: Session) -> int:
-    """How many jobs have not ended."""
-    return session.scalar(select(func.count(case((Job.status.in_(JOB_OPEN), 1))))) or 0

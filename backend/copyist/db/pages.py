@@ -263,7 +263,8 @@ def recover(session: Session, lease: Lease, *, outcome: str | None, max_attempts
         _put_back(page)
         return False
     session.flush()
-    finished = fail(session, lease, WorkerCrashed(attempts=page.attempts))
+    error = WorkerCrashed(attempts=page.attempts) if outcome else CopyistError()
+    finished = fail(session, lease, error)
     return finished is not None and finished.job_ended
 
 

@@ -44,10 +44,20 @@ def _settings() -> Settings:
         found = configuration.load()
         registry = Registry(engine_settings(found), found.ocr_plugins)
         chain_order(found.ocr_backend, found.ocr_fallback or None, registry.names)
+        _check_languages(found, registry)
     except ConfigurationError as error:
         print(error.detail, file=sys.stderr)  # noqa: T201
         raise SystemExit(os.EX_CONFIG) from error
     return found
+
+
+def _check_languages(found: Settings, registry: Registry) -> None:
+    there = {language for one in registry.survey().values() if one.ready for language in one.languages}
+    unknown = [language for language in found.ocr_languages if there and language not in there]
+    if unknown:
+        known = ", ".join(sorted(there))
+        problem = f"OCR_LANGUAGES names {', '.join(unknown)}, which no engine here reads. There are: {known}."
+        raise ConfigurationError(problem=problem)
 
 
 settings = _settings()

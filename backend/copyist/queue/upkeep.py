@@ -20,6 +20,9 @@ from copyist.queue.routing import News, Queue
 
 log = logging.getLogger(__name__)
 
+LOCK = "sweeper"
+LONGEST_SWEEP_S = 60.0
+"""A sweeper that has not come back by then is taken for dead."""
 SMALLEST_WINDOW = 4
 """Pages of one job that are in flight at the least."""
 
@@ -32,8 +35,16 @@ def window(context: Context, capacity: dict[str, int], queue: str) -> int:
 def run_sweep(context: Context) -> None:
     """One round."""
     with context.db.write() as session:
-        if not locks.acquire(session, "sweeper", context.holder, max(30.0, 3 * context.settings.sweep_interval_s)):
+        if not locks.acquire(session, LOCK, context.holder, LONGEST_SWEEP_S):
             return
+    try:
+        _sweep(context)
+    finally:
+        with context.db.write() as session:
+            locks.release(session, LOCK, context.holder)
+
+
+def _sweep(context: Context) -> None:
     recover_expired(context)
     reroute_orphans(context)
     try:
