@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from copyist.document import Block, Box, Line, Page
 from copyist.engines.base import Availability, EngineSettings, Mode, PageImage, ReadOptions
 
-PLUGINS = tuple(f"tests.faulty_engines:{name}" for name in ("Crash", "Hang", "Garbage", "Broken", "Slow"))
+PLUGINS = tuple(
+    f"tests.faulty_engines:{name}" for name in ("Crash", "CrashOnWide", "Hang", "Garbage", "Broken", "Slow")
+)
 SLOW_S = float(os.environ.get("SLOW_ENGINE_S", "1"))
 
 
@@ -58,6 +60,17 @@ class Crash(Faulty):
     def read(self, images: Sequence[PageImage], options: ReadOptions) -> list[Page]:
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError("unreachable")
+
+
+class CrashOnWide(Faulty):
+    """Kills its process on a page that is wider than high, and reads the others."""
+
+    name = "crash-on-wide"
+
+    def read(self, images: Sequence[PageImage], options: ReadOptions) -> list[Page]:
+        if any(image.width > image.height for image in images):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().read(images, options)
 
 
 class Hang(Faulty):

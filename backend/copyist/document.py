@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
 class Box(NamedTuple):
@@ -90,10 +90,19 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def whole(text: str) -> str:
+    """``text`` as it can be written down: halves of characters joined (UTF-16), lone ones marked, no NUL."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "")
+
+
+Text = Annotated[str, AfterValidator(whole)]
+"""Text that every database and every format takes, whatever an engine or a PDF made of it."""
+
+
 class Word(Record):
     """One word and how sure the engine is of it."""
 
-    text: str
+    text: Text
     box: Box
     confidence: float | None = Field(default=None, ge=0, le=1)
 
@@ -101,7 +110,7 @@ class Word(Record):
 class Line(Record):
     """One line of text: what a person corrects. ``words`` may be empty where an engine gives lines only."""
 
-    text: str
+    text: Text
     box: Box
     confidence: float | None = Field(default=None, ge=0, le=1)
     words: tuple[Word, ...] = ()
@@ -116,7 +125,7 @@ class Block(Record):
     kind: BlockKind = BlockKind.TEXT
     box: Box
     lines: tuple[Line, ...] = ()
-    markup: str | None = None
+    markup: Text | None = None
 
     @property
     def text(self) -> str:

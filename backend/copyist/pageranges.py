@@ -23,7 +23,7 @@ def read_ranges(text: str) -> tuple[tuple[int, int | None], ...]:
             raise _invalid(text)
         first = int(match[1])
         last = first if match[2] is None else int(match[3]) if match[3] else None
-        if last is not None and last < first:
+        if first < 1 or (last is not None and last < first):
             raise _invalid(text)
         ranges.append((first, last))
     return tuple(ranges)
@@ -37,7 +37,7 @@ def parse_pages(text: str, total: int) -> tuple[int, ...]:
     pages: set[int] = set()
     for first, last in read_ranges(text):
         last = total if last is None else last
-        if first < 1 or first > total or last > total:
+        if first > total or last > total:
             raise PagesOutOfRange(pages=text.strip(), total=total)
         pages.update(range(first, last + 1))
     return tuple(sorted(pages))

@@ -41,7 +41,8 @@ def test_every_job_ends_and_every_page_has_exactly_one_result(tmp_path: Path, ow
             jobs: dict[str, int] = {}
             uploading = threading.Thread(target=upload, args=(service, own_samples, jobs))
             uploading.start()
-            disasters = threading.Thread(target=break_things, args=(service, valkey, postgres, over))
+            seen: list[tuple[str, int]] = []
+            disasters = threading.Thread(target=break_things, args=(service, valkey, postgres, url, over, seen))
             disasters.start()
             uploading.join()
             try:
@@ -50,6 +51,7 @@ def test_every_job_ends_and_every_page_has_exactly_one_result(tmp_path: Path, ow
                 over.set()
                 disasters.join()
         assert len(jobs) == JOBS
+        assert_there_was_chaos(seen)
         assert [body for body in outcomes.values() if body["status"] != "completed"] == []
         assert {job: body["progress"]["pages_done"] for job, body in outcomes.items()} == jobs
         assert_one_result_each(url, sum(jobs.values()))
@@ -71,20 +73,48 @@ def upload(service: Service, samples: Path, jobs: dict[str, int]) -> None:
             time.sleep(0.1)
 
 
-def break_things(service: Service, valkey: ValkeyServer, postgres: PostgresServer, over: threading.Event) -> None:
-    """Kill one of the two workers every few seconds; once, Redis comes back empty; once, PostgreSQL restarts."""
+def break_things(
+    service: Service,
+    valkey: ValkeyServer,
+    postgres: PostgresServer,
+    url: str,
+    over: threading.Event,
+    seen: list[tuple[str, int]],
+) -> None:
+    """Kill one of the two workers every few seconds; once, Redis comes back empty; once, PostgreSQL restarts.
+
+    ``seen`` gets each disaster and how many jobs were open when it struck.
+    """
     chance = random.Random(7)
     for turn in itertools.count(1):
         if over.wait(KILL_EVERY_S * chance.uniform(0.7, 1.3)):
             return
-        if turn == 3:
+        victim = "worker-a" if turn % 2 else "worker-b"
+        seen.append((victim, open_jobs(url)))
+        if turn == 2:
+            seen.append(("redis", open_jobs(url)))
             valkey.kill()
             valkey.restart(empty=True)
-        if turn == 5:
+        if turn == 4:
+            seen.append(("postgres", open_jobs(url)))
             postgres.restart()
-        victim = "worker-a" if turn % 2 else "worker-b"
         service.kill(victim)
         service.start(victim)
+
+
+def open_jobs(url: str) -> int:
+    """How many jobs have not ended; asked of the database, past the service."""
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        count = connection.execute(text("SELECT count(*) FROM jobs WHERE finished_at IS NULL")).scalar()
+    engine.dispose()
+    return count or 0
+
+
+def assert_there_was_chaos(seen: list[tuple[str, int]]) -> None:
+    struck = [what for what, open_then in seen if open_then > 0]
+    assert {"redis", "postgres"} <= set(struck)
+    assert sum(what.startswith("worker") for what in struck) >= 5, seen
 
 
 def ended(service: Service, job: str) -> dict[str, object]:

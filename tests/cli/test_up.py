@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -69,14 +70,42 @@ def test_killing_it_leaves_nothing_behind(up: subprocess.Popen[str]) -> None:
     assert alive == []
 
 
-def test_a_part_that_dies_is_started_again(up: subprocess.Popen[str], tmp_path: Path) -> None:
+def test_a_part_that_dies_is_started_again(up: subprocess.Popen[str]) -> None:
     below = await_ready(up)
     beat = next(process for process in below if "beat" in process.cmdline())
     beat.kill()
     until = time.monotonic() + 20
-    while "beat" not in names(psutil.Process(up.pid).children()):
+    while not [one for one in psutil.Process(up.pid).children() if one.pid != beat.pid and "beat" in names([one])]:
         assert time.monotonic() < until
         time.sleep(0.1)
+
+
+def test_a_page_is_read_and_is_still_there_after_a_restart(tmp_path: Path, own_samples: Path) -> None:
+    settings = {"DATA_DIR": str(tmp_path / "data"), "PORT": str(free_port()), "REDIS_URL": "", "DATABASE_URL": ""}
+    text: list[str] = []
+    for turn in (1, 2):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "copyist", "up"],
+            cwd=tmp_path,
+            env=process_environment(**settings),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        try:
+            await_ready(process)
+            with httpx.Client(base_url=f"http://127.0.0.1:{settings['PORT']}", trust_env=False, timeout=60) as client:
+                if turn == 1:
+                    letter = (own_samples / "letter.png").read_bytes()
+                    job = client.post("/api/jobs", files={"file": ("letter.png", letter)}).json()["id"]
+                body = client.get(f"/api/jobs/{job}", params={"wait": 50}).json()
+                assert (body["status"], body["degraded"]) == ("completed", False)
+                text.append(client.get(f"/api/jobs/{job}/result.txt").text)
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=40)
+    assert "Lighthouse Library" in text[0]
+    assert text[0] == text[1]
 
 
 def test_a_second_one_on_the_same_data_is_refused(up: subprocess.Popen[str], tmp_path: Path) -> None:

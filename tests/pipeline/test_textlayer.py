@@ -171,3 +171,34 @@ def test_a_picture_has_no_text_layer(tmp_path: Path) -> None:
 def test_a_page_that_is_not_there_is_damaged(tmp_path: Path) -> None:
     with pytest.raises(PageDamaged):
         read(text_pdf(tmp_path / "a.pdf", [show("x")]), number=3)
+
+
+@pytest.mark.parametrize(
+    ("utf16", "read_as"),
+    [("D83DDE00", "\U0001f600"), ("D835DC65", "\U0001d465"), ("D83D", "\ufffd"), ("DE00", "\ufffd"), ("00E9", "é")],
+    ids=["emoji", "mathematical letter", "high half alone", "low half alone", "accent"],
+)
+def test_characters_beyond_the_first_65536_are_whole(tmp_path: Path, utf16: str, read_as: str) -> None:
+    """PDFium gives UTF-16, one half of a character at a time."""
+    path = tmp_path / "astral.pdf"
+    with pikepdf.new() as pdf:
+        pdf.add_blank_page(page_size=(600, 200))
+        to_unicode = (
+            "/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapName /X def /CMapType 2 def "
+            "1 begincodespacerange <00> <FF> endcodespacerange 1 beginbfrange <20> <7A> <0020> endbfrange "
+            f"1 beginbfchar <7E> <{utf16}> endbfchar endcmap end end"
+        )
+        font = pikepdf.Dictionary(
+            Type=pikepdf.Name.Font,
+            Subtype=pikepdf.Name.Type1,
+            BaseFont=pikepdf.Name.Helvetica,
+            ToUnicode=pdf.make_stream(to_unicode.encode()),
+        )
+        pdf.pages[0].Resources = pikepdf.Dictionary(Font=pikepdf.Dictionary(F=font))
+        text = b"BT /F 12 Tf 20 100 Td (The quick brown fox jumps over ~ and so on and on) Tj ET"
+        pdf.pages[0].Contents = pdf.make_stream(text)
+        pdf.save(path)
+    found = read(path, always=True)
+    assert found is not None
+    assert found.text == f"The quick brown fox jumps over {read_as} and so on and on"
+    assert Page.model_validate_json(found.model_dump_json()) == found

@@ -14,7 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from copyist import __version__
 from copyist import log as logs
 from copyist import settings as configuration
-from copyist.api import documents, health, jobs, limits, problems
+from copyist.api import documents, health, jobs, limits, openapi, problems
 from copyist.api.compat import task_notes
 from copyist.api.service import KnownEngines, Service
 from copyist.api.waiting import Bell
@@ -41,12 +41,15 @@ def create_app(settings: Settings) -> FastAPI:
             yield
         service.db.close()
 
-    app = FastAPI(
+    app = openapi.Described(
         title="Copyist",
         version=__version__,
         summary="Upload a scan, poll, get the text with boxes and confidence.",
         lifespan=lifespan,
         redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+        responses=openapi.ANYTHING_ELSE,
     )
     if settings.cors_origins:
         app.add_middleware(
@@ -60,6 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
     problems.register(app)
     for router in ROUTERS:
         app.include_router(router)
+    openapi.serve_docs(app)
     app.mount("/", StaticFiles(directory=WEB, html=True), name="web")
     return app
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import time
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from copyist import document, exports, storage
+from copyist.api import examples, openapi
 from copyist.api.jobs import listen
+from copyist.api.problems import InvalidRequest
 from copyist.api.schemas import PageBody, page_body
 from copyist.api.service import Here, Service
 from copyist.db import jobs
 from copyist.db.states import JOB_OPEN, PageStatus
 from copyist.db.tables import Job, Page, Reading
-from copyist.errors import NoResult, NotFound, NotReady, Unavailable
+from copyist.errors import InvalidOption, NoResult, NotFound, NotReady, PagesOutOfRange, Unavailable
 from copyist.pageranges import parse_pages
 from copyist.queue.routing import News
 
@@ -25,8 +27,16 @@ router = APIRouter(prefix="/api/jobs/{job_id}", tags=["results"])
 
 PICTURE_WAIT_S = 20.0
 
+NO_PAGE = openapi.answers(NotFound, InvalidRequest, Unavailable)
+PICTURE = openapi.file("The page", {"image/jpeg": None})
+RESULT = openapi.file(
+    "The result",
+    {kind: examples.RESULTS[kind] for kind in (one.media_type.split(";")[0] for one in exports.EXPORTS.values())},
+)
+NO_RESULT = openapi.answers(NotFound, NotReady, NoResult, InvalidOption, PagesOutOfRange, Unavailable)
 
-@router.get("/pages/{number}", summary="One page: state, trail, text, boxes")
+
+@router.get("/pages/{number}", summary="One page: state, trail, text, boxes", responses=NO_PAGE)
 def page(here: Here, job_id: str, number: int) -> PageBody:
     """Boxes are in pixels of the page as uploaded, origin top left; the same frame as its picture."""
     with here.db.read() as session:
@@ -38,13 +48,18 @@ def page(here: Here, job_id: str, number: int) -> PageBody:
 
 def _page(session: Session, job_id: str, number: int) -> Page:
     jobs.get(session, job_id)
-    row = session.get(Page, (job_id, number))
+    row = session.get(Page, (job_id, number)) if 1 <= number < 2**31 else None
     if row is None:
         raise NotFound(what=f"page {number} of the job")
     return row
 
 
-@router.get("/pages/{number}/image", summary="The picture of a page", response_class=Response)
+@router.get(
+    "/pages/{number}/image",
+    summary="The picture of a page",
+    response_class=Response,
+    responses=NO_PAGE | {200: PICTURE},
+)
 async def picture(here: Here, job_id: str, number: int) -> Response:
     """A JPEG of the page as uploaded, in the frame that the boxes are in."""
     until = time.monotonic() + PICTURE_WAIT_S
@@ -71,11 +86,13 @@ def _ask_for_picture(service: Service, job_id: str, number: int) -> str:
     return key
 
 
-@router.get("/result.{extension}", summary="The whole result", response_class=Response)
+@router.get(
+    "/result.{extension}", summary="The whole result", response_class=Response, responses=NO_RESULT | {200: RESULT}
+)
 def result(
     here: Here,
     job_id: str,
-    extension: str,
+    extension: Annotated[str, Path(json_schema_extra={"enum": list(exports.EXPORTS)})],
     pages: Annotated[str | None, Query(examples=["1-3,5"], description="Only these pages")] = None,
 ) -> Response:
     """All pages that were read, in order, as `txt`, `md`, `json` or `todo.json`."""

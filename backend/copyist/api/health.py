@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
 
-from fastapi import APIRouter
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Response
 
 from copyist import __version__
-from copyist.api.schemas import EngineBody
+from copyist.api import examples, openapi
+from copyist.api.schemas import Alive, Answer, EngineBody, Ready
 from copyist.api.service import Here
 from copyist.db import presence
+from copyist.errors import Unavailable
 
 router = APIRouter(tags=["health"])
 log = logging.getLogger(__name__)
@@ -20,27 +20,29 @@ log = logging.getLogger(__name__)
 
 @router.get("/livez", summary="The process answers")
 @router.get("/health", summary="The same as /livez")
-def live() -> dict[str, str]:
+def live() -> Alive:
     """Says nothing about anything behind the API."""
-    return {"status": "ok", "version": __version__}
+    return Alive(version=__version__)
 
 
-@router.get("/readyz", summary="Everything behind the API answers")
-def ready(here: Here) -> JSONResponse:
+NOT_READY = {"model": Ready, "description": "Something does not answer"} | openapi.example(examples.NOT_READY)
+
+
+@router.get("/readyz", summary="Everything behind the API answers", responses={503: NOT_READY})
+def ready(here: Here, response: Response) -> Ready:
     """200 when database, broker and storage answer and a living worker has an engine that is ready; else 503."""
-    checks = {
-        "database": _check("database", here.db.check),
-        "broker": _check("broker", here.sender.check),
-        "storage": _check("storage", here.storage.check),
-    }
-    engines = engines_of(here) if checks["database"] == "ok" else []
-    usable = [engine.name for engine in engines if engine.ready]
-    fine = all(answer == "ok" for answer in checks.values()) and bool(usable)
-    body: dict[str, Any] = {"status": "ready" if fine else "not ready", **checks, "engines": usable}
-    return JSONResponse(body, status_code=200 if fine else 503)
+    database = _check("database", here.db.check)
+    broker = _check("broker", here.sender.check)
+    storage = _check("storage", here.storage.check)
+    usable = [engine.name for engine in engines_of(here) if engine.ready] if database == "ok" else []
+    fine = database == broker == storage == "ok" and bool(usable)
+    response.status_code = 200 if fine else 503
+    return Ready(
+        status="ready" if fine else "not ready", database=database, broker=broker, storage=storage, engines=usable
+    )
 
 
-def _check(name: str, ask: Callable[[], None]) -> str:
+def _check(name: str, ask: Callable[[], None]) -> Answer:
     try:
         ask()
     except Exception as error:
@@ -49,7 +51,7 @@ def _check(name: str, ask: Callable[[], None]) -> str:
     return "ok"
 
 
-@router.get("/api/engines", summary="The engines of the living workers")
+@router.get("/api/engines", summary="The engines of the living workers", responses=openapi.answers(Unavailable))
 def engines_of(here: Here) -> list[EngineBody]:
     """Which engines there are, whether they are ready, and why not."""
     with here.db.read() as session:

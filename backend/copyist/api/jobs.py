@@ -6,22 +6,24 @@ import asyncio
 import base64
 import binascii
 import time
-from datetime import datetime
-from typing import Annotated, Any
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, File, Form, Query, Response, UploadFile
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from copyist import storage
-from copyist.api import uploads
+from copyist.api import examples, openapi, uploads
+from copyist.api.problems import InvalidRequest
 from copyist.api.schemas import JobBody, JobList, job_body
 from copyist.api.service import Here, Service
 from copyist.db import jobs
 from copyist.db.progress import Progress
 from copyist.db.states import JOB_ENDED, JobStatus
 from copyist.db.tables import Job
-from copyist.errors import AlreadyEnded, InvalidOption
+from copyist.errors import AlreadyEnded, InvalidOption, NotFound, Unavailable
 from copyist.queue.routing import News
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
@@ -42,13 +44,28 @@ def look(service: Service, job_id: str) -> JobBody:
         return shown(session, [jobs.get(session, job_id)])[0]
 
 
-@router.post("", status_code=202, summary="Submit a file to be read")
+SUBMITTED = {"headers": openapi.LOCATION | openapi.RETRY_AFTER} | openapi.example(examples.SUBMITTED)
+SHOWN = {"headers": {"Retry-After": openapi.RETRY_AFTER["Retry-After"] | {"description": "While it is open."}}}
+CANCELLED = openapi.example(examples.CANCELLED)
+NO_JOB = openapi.answers(NotFound, Unavailable)
+
+
+@router.post(
+    "",
+    status_code=202,
+    summary="Submit a file to be read",
+    responses=openapi.answers(*openapi.UPLOAD, Unavailable) | {202: SUBMITTED},
+)
 def submit(
     here: Here,
     response: Response,
     file: Annotated[
-        UploadFile | None, File(description="PDF, PNG, JPEG, TIFF, WebP, BMP, GIF, AVIF, HEIC, JPEG 2000")
-    ] = None,
+        UploadFile,
+        File(
+            description="PDF, PNG, JPEG, TIFF, WebP, BMP, GIF, AVIF, HEIC, JPEG 2000",
+            json_schema_extra={"format": "binary"},
+        ),
+    ],
     mode: Annotated[str, Form(examples=["document"])] = "document",
     engine: Annotated[str | None, Form(description="Start the chain here; see /api/engines")] = None,
     languages: Annotated[str | None, Form(examples=["eng+deu"])] = None,
@@ -76,7 +93,11 @@ def submit(
         return job_body(job, Progress(), jobs.queue_position(session, job))
 
 
-@router.get("", summary="List jobs, newest first")
+@router.get(
+    "",
+    summary="List jobs, newest first",
+    responses=openapi.answers(InvalidOption, InvalidRequest, Unavailable),
+)
 def newest(
     here: Here,
     limit: Annotated[int, Query(ge=1, le=MAX_LIST)] = 50,
@@ -99,12 +120,19 @@ def _position(cursor: str | None) -> tuple[datetime, str] | None:
         return None
     try:
         moment, job_id = base64.urlsafe_b64decode(cursor).decode().split("|")
-        return datetime.fromisoformat(moment), job_id
-    except (ValueError, binascii.Error) as error:
+        at = datetime.fromisoformat(moment)
+        if at.tzinfo is None:
+            raise ValueError("a time of no zone")
+        return at.astimezone(UTC), str(UUID(job_id))
+    except (ValueError, OverflowError, binascii.Error) as error:
         raise InvalidOption(value=cursor[:40], option="cursor", allowed="the next_cursor of a list") from error
 
 
-@router.get("/{job_id}", summary="Look at a job, or wait for it")
+@router.get(
+    "/{job_id}",
+    summary="Look at a job, or wait for it",
+    responses=openapi.answers(NotFound, InvalidRequest, Unavailable) | {200: SHOWN},
+)
 async def one(
     here: Here,
     job_id: str,
@@ -139,7 +167,14 @@ async def listen(news: asyncio.Event, seconds: float) -> None:
         return
 
 
-@router.delete("/{job_id}", summary="Cancel a job, or forget one that has ended", response_model=None)
+@router.delete(
+    "/{job_id}",
+    status_code=202,
+    response_model=JobBody,
+    response_description="The job is cancelled",
+    summary="Cancel a job, or forget one that has ended",
+    responses=NO_JOB | {202: CANCELLED, 204: {"description": "The job had ended and is forgotten"}},
+)
 def cancel(here: Here, job_id: str) -> Response | JobBody:
     """Open job: 202, it is cancelled; pages read so far are kept. Ended job: 204, the job and its file are deleted."""
     with here.db.write() as session:
@@ -148,10 +183,15 @@ def cancel(here: Here, job_id: str) -> Response | JobBody:
         forget(here, job_id)
         return Response(status_code=204)
     here.sender.ring(job_id, News.ENDED)
-    return Response(look(here, job_id).model_dump_json(), status_code=202, media_type="application/json")
+    return look(here, job_id)
 
 
-@router.post("/{job_id}/cancel", status_code=202, summary="Cancel a job, and never forget it")
+@router.post(
+    "/{job_id}/cancel",
+    status_code=202,
+    summary="Cancel a job, and never forget it",
+    responses=openapi.answers(NotFound, AlreadyEnded, Unavailable) | {202: CANCELLED},
+)
 def only_cancel(here: Here, job_id: str) -> JobBody:
     """202 for an open job; 409 for one that has ended, however short a while ago."""
     with here.db.write() as session:
@@ -168,8 +208,3 @@ def forget(service: Service, job_id: str) -> None:
         if orphan is not None:
             # Still inside the transaction: an upload of the same bytes waits for it, and then stores them again.
             service.storage.delete(storage.file_key(orphan), *service.storage.pictures_of(orphan))
-
-
-def responses(*codes: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI entries for problems with these status codes."""
-    return {code: {"description": "A problem, RFC 9457", "content": {"application/problem+json": {}}} for code in codes}

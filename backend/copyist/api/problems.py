@@ -7,6 +7,7 @@ words.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -16,7 +17,8 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
-from copyist.errors import CopyistError, NotFound, Unavailable
+from copyist.api.schemas import FieldProblem, Problem
+from copyist.errors import CopyistError, MissingFile, NotFound, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -24,20 +26,73 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
 
 
-def problem(
-    status: int, code: str, title: str, detail: str, *, retry: bool = False, errors: list[dict[str, Any]] | None = None
-) -> JSONResponse:
-    """One problem as a response."""
-    body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "code": code, "detail": detail}
-    if errors is not None:
-        body["errors"] = errors
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if retry and status in (409, 429, 503) else None
-    return JSONResponse(body, status_code=status, media_type=MEDIA_TYPE, headers=headers)
+# What pydantic finds, in our words: its own may hold the text of an exception.
+WORDS: Mapping[str, str] = {
+    "missing": "This field is missing.",
+    "string_type": "This is not text.",
+    "int_parsing": "This is not a whole number.",
+    "int_parsing_size": "This number is too large.",
+    "float_parsing": "This is not a number.",
+    "greater_than_equal": "This is too small: the least is {ge}.",
+    "less_than_equal": "This is too large: the most is {le}.",
+    "enum": "This is none of: {expected}.",
+}
+OTHER_WORDS = "This value cannot be used."
+
+# The one field of a form that holds the file, and how it goes by.
+FILE_FIELDS = {("body", "file"), ("body", "image")}
+
+
+class MalformedForm(CopyistError):
+    """The body is not the form that its content type promises."""
+
+    code, status, title = "malformed_form", 400, "The form cannot be read"
+    template = "The body is not a complete multipart form. Send it as multipart/form-data, with its boundary."
+
+
+class InvalidRequest(CopyistError):
+    """Fields or parameters of the wrong kind."""
+
+    code, status, title = "invalid_request", 422, "The request is not valid"
+    template = "Check these fields: {fields}."
+
+    def __init__(self, errors: Sequence[FieldProblem] = (), **fields: object) -> None:
+        super().__init__(**fields)
+        self.errors = list(errors)
+
+
+def body(error: CopyistError) -> dict[str, Any]:
+    """An error as the JSON of a problem."""
+    errors = error.errors if isinstance(error, InvalidRequest) and error.errors else None
+    found = Problem(title=error.title, status=error.status, code=error.code, detail=error.detail, errors=errors)
+    return found.model_dump(exclude_none=True)
+
+
+def retry_headers(error: CopyistError) -> dict[str, str] | None:
+    """When to ask again, for an error that goes away."""
+    return {"Retry-After": str(RETRY_AFTER_S)} if error.retry and error.status in (409, 429, 503) else None
 
 
 def of(error: CopyistError) -> JSONResponse:
     """An error of our own as a response."""
-    return problem(error.status, error.code, error.title, error.detail, retry=error.retry)
+    return JSONResponse(body(error), status_code=error.status, media_type=MEDIA_TYPE, headers=retry_headers(error))
+
+
+def refusal(error: RequestValidationError) -> CopyistError:
+    """What is wrong with a request, without a word of the exception's own."""
+    found = error.errors()
+    for one in found:
+        # A text under the file's name is no file, either.
+        if tuple(one["loc"]) in FILE_FIELDS:
+            return MissingFile(field=one["loc"][-1])
+    errors = [
+        FieldProblem(
+            pointer="/" + "/".join(str(part) for part in one["loc"]),
+            detail=WORDS.get(one["type"], OTHER_WORDS).format_map(one.get("ctx", {})),
+        )
+        for one in found
+    ]
+    return InvalidRequest(errors, fields=", ".join(str(one["loc"][-1]) for one in found))
 
 
 def register(app: FastAPI) -> None:
@@ -51,25 +106,26 @@ def register(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
-        errors = [
-            {"pointer": "/" + "/".join(str(part) for part in one["loc"]), "detail": one["msg"]}
-            for one in error.errors()
-        ]
-        where = ", ".join(one["pointer"].rsplit("/", 1)[-1] for one in errors)
-        return problem(
-            422, "invalid_request", "The request is not valid", f"Check these fields: {where}.", errors=errors
-        )
+        return of(refusal(error))
 
     @app.exception_handler(HTTPException)
     def http(_request: Request, error: HTTPException) -> Response:
         if error.status_code == 413:
             # The body was over the limit; ``limits`` knows the limit and makes this a problem.
             return PlainTextResponse(error.detail, status_code=413)
+        if error.status_code == 400:
+            return of(MalformedForm())
         if error.status_code == 404:
             return of(NotFound(what="page or route"))
         phrase = HTTPStatus(error.status_code).phrase
-        code = phrase.lower().replace(" ", "_")
-        return problem(error.status_code, code, phrase, f"{phrase}. See /docs for the routes and what they take.")
+        found = Problem(
+            title=phrase,
+            status=error.status_code,
+            code=phrase.lower().replace(" ", "_"),
+            detail=f"{phrase}. See /docs for the routes and what they take.",
+        )
+        content = found.model_dump(exclude_none=True)
+        return JSONResponse(content, status_code=found.status, media_type=MEDIA_TYPE, headers=error.headers)
 
     @app.exception_handler(DBAPIError)
     def database(_request: Request, error: DBAPIError) -> JSONResponse:

@@ -5,14 +5,40 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from copyist import document
+from copyist.api import examples
 from copyist.db.progress import Progress
 from copyist.db.states import JOB_ENDED, JobStatus, PageStatus
 from copyist.db.tables import Job, Page
 
 PriorityName = Literal["interactive", "normal", "batch"]
+
+
+def shown(*values: dict[str, Any]) -> ConfigDict:
+    """The configuration of a model that is shown with these examples."""
+    return ConfigDict(json_schema_extra={"examples": list(values)})
+
+
+class FieldProblem(BaseModel):
+    """What is wrong with one field."""
+
+    pointer: str = Field(description="The field, as in `/query/limit`.")
+    detail: str
+
+
+class Problem(BaseModel):
+    """Why a request was not served, RFC 9457: ``code`` is for programs, ``detail`` for people."""
+
+    model_config = shown(examples.PROBLEM)
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: list[FieldProblem] | None = Field(default=None, description="Field by field, where fields are to blame.")
 
 
 class JobError(BaseModel):
@@ -53,6 +79,8 @@ class JobOptions(BaseModel):
 class JobBody(BaseModel):
     """A job."""
 
+    model_config = shown(examples.JOB)
+
     id: str
     status: JobStatus
     filename: str
@@ -75,12 +103,16 @@ class JobBody(BaseModel):
 class JobList(BaseModel):
     """Some jobs, newest first; ask again with ``cursor=next_cursor`` for more."""
 
+    model_config = shown(examples.JOB_LIST)
+
     jobs: list[JobBody]
     next_cursor: str | None
 
 
 class PageBody(BaseModel):
     """One page: its state, which engines tried, and what was read."""
+
+    model_config = shown(examples.PAGE)
 
     number: int
     status: PageStatus
@@ -103,12 +135,38 @@ class PageBody(BaseModel):
 class EngineBody(BaseModel):
     """An engine as the living workers know it."""
 
+    model_config = shown(examples.ENGINE)
+
     name: str
     ready: bool
     reason: str
     version: str
     languages: list[str]
     modes: list[str]
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    model_config = shown(examples.ALIVE)
+
+    status: Literal["ok"] = "ok"
+    version: str
+
+
+Answer = Literal["ok", "does not answer"]
+
+
+class Ready(BaseModel):
+    """What stands behind the API, and the engines that are ready."""
+
+    model_config = shown(examples.READY)
+
+    status: Literal["ready", "not ready"]
+    database: Answer
+    broker: Answer
+    storage: Answer
+    engines: list[str]
 
 
 DEGRADED = "Some pages were read by nobody but the mock engine: their text is a placeholder."

@@ -23,7 +23,7 @@ from copyist.api.options import Wishes, check
 from copyist.api.service import Service
 from copyist.db import jobs
 from copyist.db.tables import Job
-from copyist.errors import FileTooLarge, MissingFile
+from copyist.errors import FileTooLarge
 from copyist.media import MediaKind
 from copyist.queue.routing import Priority
 
@@ -45,10 +45,8 @@ class Form:
     password: str | None = None
 
 
-def submit(service: Service, upload: UploadFile | None, form: Form, *, field: str = "file") -> Job:
+def submit(service: Service, upload: UploadFile, form: Form) -> Job:
     """Check, keep and queue one file; raises a ``CopyistError`` for anything a person can mend."""
-    if upload is None:
-        raise MissingFile(field=field)
     wishes = wishes_of(service, form)
     with _on_disk(upload.file, service.settings.max_bytes) as path:
         kind = media.check_header(path, service.settings.max_pixels)

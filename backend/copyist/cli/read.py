@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +21,8 @@ from copyist.document import Mode, TextPolicy
 from copyist.errors import CopyistError, InvalidOption
 from copyist.pageranges import read_ranges
 from copyist.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 def _page_ranges(value: str | None) -> str | None:
@@ -158,6 +161,10 @@ class _Run:
             if isinstance(error, BrokenPipeError):
                 raise
             self._fail(event.file, f"Its result cannot be written ({error.strerror}).")
+        except Exception:
+            # A fault of ours with one document is no reason to lose the others.
+            log.exception("%s could not be written as %s", event.file, self._extension)
+            self._fail(event.file, "Its result cannot be written; the lines above say why.")
 
 
 def _named(numbers: Sequence[int]) -> str:

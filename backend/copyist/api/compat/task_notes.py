@@ -6,23 +6,28 @@ Its clients upload a photo of a note as ``image``, poll once a second, and read 
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import date, datetime
 from typing import Annotated, Literal
 from uuid import UUID, uuid5
 
-from fastapi import APIRouter, File, UploadFile
+from fastapi import APIRouter, File, Request, Response, UploadFile
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 
-from copyist.api import uploads
+from copyist.api import examples, openapi, problems, uploads
 from copyist.api.documents import read_document
 from copyist.api.jobs import shown
+from copyist.api.schemas import shown as with_example
 from copyist.api.service import Here, Service
 from copyist.db import jobs
 from copyist.db.states import JobStatus
 from copyist.db.tables import Job
 from copyist.document import Document
-from copyist.errors import CopyistError
+from copyist.errors import CopyistError, FileTooLarge, NotFound, Unavailable
 from copyist.exports.todo import Task, find_tasks
 from copyist.queue.routing import Priority
 
@@ -40,6 +45,8 @@ STATUS: dict[JobStatus, Literal["pending", "processing", "completed", "failed"]]
 
 class Accepted(BaseModel):
     """The answer to an upload."""
+
+    model_config = with_example(examples.ACCEPTED)
 
     transaction_id: str
     status: Literal["pending"] = "pending"
@@ -67,6 +74,8 @@ class ExtractedTask(BaseModel):
 class TransactionStatus(BaseModel):
     """A transaction; the same job stands under ``/api/jobs/{id}``."""
 
+    model_config = with_example(examples.TRANSACTION)
+
     transaction_id: str
     status: Literal["pending", "processing", "completed", "failed"]
     original_filename: str
@@ -82,20 +91,62 @@ class TransactionStatus(BaseModel):
     extracted_tasks: list[ExtractedTask]
 
 
-@router.post("/upload/", status_code=201, response_model=Accepted, summary="Upload a photo of a task note")
-def upload(here: Here, image: Annotated[UploadFile | None, File()] = None) -> Accepted | JSONResponse:
+class OldError(BaseModel):
+    """What the old service says of an upload that it does not take."""
+
+    model_config = with_example(examples.OLD_ERROR)
+
+    error: dict[Literal["image"], list[str]]
+
+
+class _OldErrors(APIRoute):
+    """A route whose client errors come in the old shape, wherever they are found: by us, or while the form is read."""
+
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+        handle = super().get_route_handler()
+
+        async def handler(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except (CopyistError, RequestValidationError, HTTPException) as cause:
+                error = _refusal(cause)
+                if error is None:
+                    raise
+                return JSONResponse({"error": {"image": [error.detail]}}, status_code=400)
+
+        return handler
+
+
+def _refusal(cause: Exception) -> CopyistError | None:
+    if isinstance(cause, RequestValidationError):
+        return problems.refusal(cause)
+    if isinstance(cause, HTTPException):
+        return problems.MalformedForm() if cause.status_code == 400 else None
+    return cause if isinstance(cause, CopyistError) and cause.status < 500 else None
+
+
+NOT_TAKEN: openapi.Responses = {400: {"model": OldError, "description": "The image cannot be read"}}
+NO_TRANSACTION = openapi.answers(NotFound, Unavailable)
+upload_router = APIRouter(route_class=_OldErrors)
+
+
+@upload_router.post(
+    "/upload/",
+    status_code=201,
+    summary="Upload a photo of a task note",
+    responses=openapi.answers(FileTooLarge, Unavailable) | NOT_TAKEN,
+)
+def upload(here: Here, image: Annotated[UploadFile, File(json_schema_extra={"format": "binary"})]) -> Accepted:
     """201 with the `transaction_id`; 400 with `{"error": {"image": [...]}}` for a file that cannot be read."""
-    try:
-        job = uploads.submit(here, image, uploads.Form(priority=Priority.INTERACTIVE.value), field="image")
-    except CopyistError as error:
-        if error.status >= 500:
-            raise
-        return JSONResponse({"error": {"image": [error.detail]}}, status_code=400)
+    job = uploads.submit(here, image, uploads.Form(priority=Priority.INTERACTIVE.value))
     return Accepted(transaction_id=job.id)
 
 
-@router.get("/status/{transaction_id}/", summary="The state of a transaction and its tasks")
-@router.get("/jobs/{transaction_id}/", summary="The same as /api/status/{id}/")
+router.include_router(upload_router)
+
+
+@router.get("/status/{transaction_id}/", summary="The state of a transaction and its tasks", responses=NO_TRANSACTION)
+@router.get("/jobs/{transaction_id}/", summary="The same as /api/status/{id}/", responses=NO_TRANSACTION)
 def status(here: Here, transaction_id: str) -> TransactionStatus:
     """Poll this until `status` is `completed` or `failed`."""
     with here.db.read() as session:

@@ -1,0 +1,155 @@
+"""The examples of the OpenAPI document: one job, followed from its upload to its page and its tasks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_ID = "0b8f4b0e-6c2d-4f0a-9a57-3d5a4f0f9c11"
+_TIMES = {"created_at": "2025-12-01T09:30:00.120000Z", "started_at": "2025-12-01T09:30:00.180000Z"}
+_END = "2025-12-01T09:30:01.420000Z"
+_WORD = {"text": "Invoice", "box": [120, 88, 241, 116], "confidence": 0.58}
+_LINE = {"text": "Invoice", "box": [120, 88, 241, 116], "confidence": 0.58, "words": [_WORD]}
+
+PROBLEM: dict[str, Any] = {
+    "type": "about:blank",
+    "title": "The PDF is protected by a password",
+    "status": 422,
+    "code": "encrypted",
+    "detail": "The PDF is protected by a password. Send it again together with its password.",
+}
+
+JOB: dict[str, Any] = {
+    "id": _ID,
+    "status": "completed",
+    "filename": "scan.pdf",
+    **_TIMES,
+    "finished_at": _END,
+    "expires_at": None,
+    "progress": {"pages_done": 3, "pages_failed": 0, "pages_total": 3, "percent": 100},
+    "queue_position": None,
+    "engines": ["tesseract"],
+    "confidence": 0.94,
+    "degraded": False,
+    "warnings": [],
+    "error": None,
+    "options": {
+        "mode": "document",
+        "engine": None,
+        "languages": ["eng"],
+        "text": "auto",
+        "pages": "1-3",
+        "priority": "normal",
+    },
+    "metadata": {"shelf": 3},
+    "links": {"self": f"/api/jobs/{_ID}", "result": f"/api/jobs/{_ID}/result.txt", "cancel": None},
+}
+
+SUBMITTED: dict[str, Any] = JOB | {
+    "status": "pending",
+    "started_at": None,
+    "finished_at": None,
+    "progress": {"pages_done": 0, "pages_failed": 0, "pages_total": None, "percent": 0},
+    "queue_position": 2,
+    "engines": [],
+    "confidence": None,
+    "links": {"self": f"/api/jobs/{_ID}", "result": None, "cancel": f"/api/jobs/{_ID}/cancel"},
+}
+
+CANCELLED: dict[str, Any] = SUBMITTED | {
+    "status": "cancelled",
+    "finished_at": _END,
+    "queue_position": None,
+    "links": {"self": f"/api/jobs/{_ID}", "result": None, "cancel": None},
+}
+
+JOB_LIST: dict[str, Any] = {"jobs": [JOB], "next_cursor": None}
+
+PAGE: dict[str, Any] = {
+    "number": 1,
+    "status": "done",
+    "attempts": 1,
+    "degraded": False,
+    "trail": [{"engine": "tesseract", "outcome": "read", "seconds": 0.41, "confidence": 0.58, "reason": None}],
+    "error": None,
+    "started_at": _TIMES["started_at"],
+    "finished_at": _END,
+    "text": "Invoice",
+    "confidence": 0.58,
+    "review": [_WORD],
+    "content": {
+        "number": 1,
+        "width": 1240,
+        "height": 1754,
+        "dpi": 150,
+        "turned": 0,
+        "skew": 0.0,
+        "source": "ocr",
+        "engine": "tesseract",
+        "engine_version": "5.5.0",
+        "blocks": [{"kind": "text", "box": [120, 88, 241, 116], "lines": [_LINE], "markup": None}],
+    },
+}
+
+ENGINE: dict[str, Any] = {
+    "name": "tesseract",
+    "ready": True,
+    "reason": "",
+    "version": "5.5.0",
+    "languages": ["deu", "eng"],
+    "modes": ["document"],
+}
+
+ALIVE: dict[str, Any] = {"status": "ok", "version": "0.1.0"}
+READY: dict[str, Any] = {
+    "status": "ready",
+    "database": "ok",
+    "broker": "ok",
+    "storage": "ok",
+    "engines": ["rapidocr", "tesseract"],
+}
+NOT_READY: dict[str, Any] = READY | {"status": "not ready", "broker": "does not answer"}
+
+ACCEPTED: dict[str, Any] = {
+    "transaction_id": _ID,
+    "status": "pending",
+    "message": "The image was accepted. Poll its status.",
+}
+
+TRANSACTION: dict[str, Any] = {
+    "transaction_id": _ID,
+    "status": "completed",
+    "original_filename": "note.jpg",
+    "image_size": 48213,
+    **_TIMES,
+    "updated_at": _END,
+    "completed_at": _END,
+    "processing_duration": 1.24,
+    "ocr_confidence": 0.94,
+    "error_message": None,
+    "task_count": 1,
+    "extracted_tasks": [
+        {
+            "id": "7c1c1f6a-5c0e-5a5b-8f0d-2f6d1f0f7a10",
+            "task_name": "Call the printer",
+            "description": "Call the printer @anna 17/12/2025 !!",
+            "assignee": "anna",
+            "due_date": "2025-12-17",
+            "priority": "high",
+            "position_index": 0,
+            "confidence_score": 0.93,
+            "bbox_x": 64,
+            "bbox_y": 210,
+            "bbox_width": 512,
+            "bbox_height": 38,
+            "created_at": _END,
+        }
+    ],
+}
+
+OLD_ERROR: dict[str, Any] = {"error": {"image": ['Send the file as the multipart field "image".']}}
+
+RESULTS: dict[str, Any] = {
+    "text/plain": "Invoice\nDear Ms Finch,\n",
+    "text/markdown": "# Invoice\n\nDear Ms Finch,\n",
+    "application/json": {"pages": [PAGE["content"]]},
+}
