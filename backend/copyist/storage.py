@@ -10,7 +10,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 from urllib.parse import unquote, urlsplit
@@ -20,6 +20,7 @@ from obstore.exceptions import NotFoundError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 CHUNK_BYTES = 1 << 20
+PART = "part-"
 NOT_THERE = (NotFoundError, FileNotFoundError)
 """A local store raises the second for what a remote one calls the first."""
 
@@ -105,31 +106,44 @@ class Storage:
         yield self._fetched(key)
 
     def _fetched(self, key: str) -> Path:
-        folder = Path(tempfile.gettempdir()) / f"copyist-cache-{os.getuid()}"
-        folder.mkdir(mode=0o700, exist_ok=True)
+        folder = _cache_folder()
         path = folder / key.replace("/", "-")
         if path.is_file():
-            path.touch()
-            return path
+            with suppress(FileNotFoundError):
+                os.utime(path)
+                return path
         try:
             stream = obstore.get(self._store, key).stream(min_chunk_size=CHUNK_BYTES)
         except NOT_THERE as error:
             raise FileNotFoundError(key) from error
-        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as part:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=PART, delete=False) as part:
             for chunk in stream:
                 part.write(chunk)
-        Path(part.name).replace(path)
-        self._trim(folder)
-        return path
-
-    @staticmethod
-    def _trim(folder: Path, keep: int = 64) -> None:
-        files = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
-        for path in files[keep:]:
-            path.unlink(missing_ok=True)
+        _trim(folder)
+        return Path(part.name).replace(path)
 
     def check(self) -> None:
         """Write and read a small blob; raises whatever stands in the way."""
         self.put("check", b"ok")
         if self.get("check") != b"ok":
             raise OSError("the blob store does not give back what was stored")
+
+
+def _cache_folder() -> Path:
+    """A folder of this user alone for files that were fetched from a remote store."""
+    folder = Path(tempfile.gettempdir()) / f"copyist-cache-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise PermissionError("the folder for fetched files belongs to somebody else")
+    return folder
+
+
+def _trim(folder: Path, keep: int = 64) -> None:
+    """Keep the files used last. Other processes fetch and trim at the same time, so any file may be gone."""
+    used: dict[Path, float] = {}
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError):
+            if not path.name.startswith(PART):
+                used[path] = path.stat().st_mtime
+    for path in sorted(used, key=lambda path: used[path], reverse=True)[keep:]:
+        path.unlink(missing_ok=True)

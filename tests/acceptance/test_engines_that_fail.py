@@ -33,7 +33,7 @@ def test_a_page_that_kills_its_worker_every_time_is_given_up(start: Start, own_s
 
 
 def test_a_page_that_kills_its_worker_fails_alone_and_the_rest_is_read(start: Start) -> None:
-    service = start(OCR_BACKEND="crash-on-wide", OCR_FALLBACK="crash-on-wide", LEASE_S="20")
+    service = start(OCR_BACKEND="crash-on-wide", OCR_FALLBACK="crash-on-wide", PAGE_ATTEMPTS="2", LEASE_S="20")
     pages = [Image.new("L", size, 255) for size in ((300, 400), (400, 300), (300, 400))]
     document = io.BytesIO()
     pages[0].save(document, "TIFF", save_all=True, append_images=pages[1:])
@@ -42,9 +42,8 @@ def test_a_page_that_kills_its_worker_fails_alone_and_the_rest_is_read(start: St
     assert job["warnings"] == ["1 of 3 pages could not be read."]
     found = [service.page(job["id"], number) for number in (1, 2, 3)]
     assert [page["status"] for page in found] == ["done", "failed", "done"]
-    # Two deaths leave the only engine out, so the third attempt finds nobody to read.
-    assert found[1]["error"]["code"] == "page_failed"
-    assert [step["outcome"] for step in found[1]["trail"]] == ["crashed"]
+    assert found[1]["error"]["code"] == "worker_crashed"
+    assert steps(found[1]) == [("crash-on-wide", "crashed")] * 2
 
 
 def test_an_engine_that_hangs_is_stopped_and_the_next_one_reads(start: Start, own_samples: Path) -> None:

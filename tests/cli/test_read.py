@@ -10,11 +10,20 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
+from typer.testing import CliRunner
 
+from copyist import exports
+from copyist.cli import app
+from copyist.cli.reader import Failed, PageRead, ReadPage
+from copyist.cli.reader_process import Desk
+from copyist.document import Document
+from copyist.media import MediaKind
 from tests.cli.conftest import ENVIRONMENT, Run
+from tests.pipeline.drawn import mapped_pdf
 from tests.servers import process_environment
 
 LINE = "A line that was read\n"
@@ -86,6 +95,52 @@ def test_bad_files_get_a_sentence_each_and_the_others_are_read(copyist: Run, own
         assert sum(f"{name}: " in line for line in told) == 1
     assert "--password" in told[[f"{own_samples / 'locked.pdf'}: " in line for line in told].index(True)]
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("form", ["txt", "md", "json", "todo.json"])
+def test_characters_that_pdfs_break_are_read_whole_or_marked(copyist: Run, tmp_path: Path, form: str) -> None:
+    halves = {"emoji": "D83DDE00", "letter": "D835DC65", "lone": "D800", "nul": "00410000"}
+    text = "All is well with ~ here and will be for a long time"
+    files = [mapped_pdf(tmp_path / f"{name}.pdf", text, code) for name, code in halves.items()]
+    done = copyist("read", *files, "-f", form, "-o", "out")
+    assert (done.returncode, done.stderr) == (0, "")
+    written = [(tmp_path / "out" / f"{name}.{form}").read_text("utf-8") for name in halves]
+    if form == "txt":
+        characters = ("\U0001f600", "\U0001d465", "\ufffd", "A")
+        assert written == [text.replace("~", character) + "\n" for character in characters]
+
+
+def test_a_fault_with_one_result_is_one_line_and_the_others_are_printed(
+    own_samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def export(document: Document, extension: str) -> bytes:
+        if len(document.pages) == 3:
+            raise RuntimeError("a fault of ours")
+        return exports.export(document, extension)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("copyist.cli.read.exports", SimpleNamespace(export=export))
+    for name, value in process_environment(**ENVIRONMENT).items():
+        monkeypatch.setenv(name, value)
+    files = [str(own_samples / name) for name in ("scan.pdf", "note.png")]
+    done = CliRunner().invoke(app, ["read", *files])
+    assert (done.exit_code, done.stdout) == (1, LINE)
+    assert done.stderr.splitlines() == [f"{files[0]}: Its result cannot be written as txt (RuntimeError)."]
+
+
+def test_a_fault_with_one_page_is_an_answer_and_the_process_goes_on(own_samples: Path) -> None:
+    class Broken(Desk):
+        def __init__(self) -> None:
+            pass
+
+        def _read(self, task: ReadPage) -> PageRead | Failed:
+            raise RuntimeError("in /opt/secret")
+
+    note = own_samples / "note.png"
+    answer = Broken().do(ReadPage(note, note, MediaKind.PNG, 1))
+    assert isinstance(answer, Failed)
+    assert "Something went wrong (RuntimeError)" in answer.reason
+    assert "secret" not in answer.reason
 
 
 def test_a_password_opens_a_protected_pdf(copyist: Run, own_samples: Path) -> None:

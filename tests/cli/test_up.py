@@ -81,7 +81,13 @@ def test_a_part_that_dies_is_started_again(up: subprocess.Popen[str]) -> None:
 
 
 def test_a_page_is_read_and_is_still_there_after_a_restart(tmp_path: Path, own_samples: Path) -> None:
-    settings = {"DATA_DIR": str(tmp_path / "data"), "PORT": str(free_port()), "REDIS_URL": "", "DATABASE_URL": ""}
+    settings = {
+        "DATA_DIR": str(tmp_path / "data"),
+        "PORT": str(free_port()),
+        "REDIS_URL": "",
+        "DATABASE_URL": "",
+        "OCR_BACKEND": "auto",
+    }
     text: list[str] = []
     for turn in (1, 2):
         process = subprocess.Popen(

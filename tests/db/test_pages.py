@@ -181,6 +181,27 @@ def test_the_same_reading_is_kept_once_and_shared(db: Database, make_job: MakeJo
         assert readings.cached(session, ["k"]) == {}
 
 
+def test_cancelling_while_pages_are_served_from_the_cache_never_deadlocks(db: Database, make_job: MakeJob) -> None:
+    finish(db, claimed(db, make_job(1)), key="k")
+    with db.read() as session:
+        known = readings.cached(session, ["k"])["k"]
+    job_ids = [make_job(1) for _ in range(40)]
+
+    def serve(job_id: str) -> None:
+        if found := claim(db, job_id):
+            with db.write() as session:
+                pages.finish_with(session, found.lease, known, earlier=())
+
+    def cancel(job_id: str) -> None:
+        with db.write() as session:
+            jobs.cancel(session, job_id)
+
+    with ThreadPoolExecutor(4) as pool:
+        for task in [pool.submit(do, job_id) for job_id in job_ids for do in (serve, cancel)]:
+            task.result()
+    assert {job(db, job_id).status for job_id in job_ids} <= {JobStatus.COMPLETED, JobStatus.CANCELLED}
+
+
 @pytest.mark.parametrize("ending", ["completed", "cancelled"])
 def test_an_ended_job_never_moves_again(db: Database, make_job: MakeJob, ending: str) -> None:
     job_id = make_job(1)

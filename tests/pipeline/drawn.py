@@ -106,6 +106,20 @@ def text_pdf(path: Path, contents: list[str], *, box: tuple[float, float] = (400
     return path
 
 
+def mapped_pdf(path: Path, text: str, tilde: str) -> Path:
+    """A PDF of one line whose font says that its tilde means ``tilde``, UTF-16 in hexadecimal digits, sound or not."""
+    to_unicode = (
+        "/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapName /X def /CMapType 2 def "
+        "1 begincodespacerange <00> <FF> endcodespacerange 1 beginbfrange <20> <7A> <0020> endbfrange "
+        f"1 beginbfchar <7E> <{tilde}> endbfchar endcmap end end"
+    )
+    text_pdf(path, [f"BT /F1 12 Tf 20 100 Td ({text}) Tj ET"], box=(600, 200))
+    with pikepdf.open(path, allow_overwriting_input=True) as pdf:
+        pdf.pages[0].obj.Resources.Font.F1.ToUnicode = pdf.make_stream(to_unicode.encode())
+        pdf.save(path)
+    return path
+
+
 def image_pdf(path: Path, image: Image.Image, *, dpi: float = 150, extra: str = "") -> Path:
     """A PDF of one page under one picture, with what ``extra`` draws on top."""
     width, height = image.width * 72 / dpi, image.height * 72 / dpi

@@ -15,7 +15,7 @@ from copyist.errors import PageDamaged
 from copyist.media import MediaKind
 from copyist.pipeline.render import PageSource
 from copyist.pipeline.textlayer import ENGINE, read_text_layer
-from tests.pipeline.drawn import PLENTY, image_pdf, page, save, text_pdf
+from tests.pipeline.drawn import PLENTY, image_pdf, mapped_pdf, page, save, text_pdf
 
 
 def read(path: Path, number: int = 1, *, always: bool = False) -> Page | None:
@@ -175,30 +175,31 @@ def test_a_page_that_is_not_there_is_damaged(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("utf16", "read_as"),
-    [("D83DDE00", "\U0001f600"), ("D835DC65", "\U0001d465"), ("D83D", "\ufffd"), ("DE00", "\ufffd"), ("00E9", "é")],
-    ids=["emoji", "mathematical letter", "high half alone", "low half alone", "accent"],
+    [
+        ("D83DDE00", "\U0001f600"),
+        ("D835DC65", "\U0001d465"),
+        ("D83D", "\ufffd"),
+        ("DE00", "\ufffd"),
+        ("DE00D83D", "\ufffd\ufffd"),
+        ("00410000", "A"),
+        ("00E9", "é"),
+    ],
+    ids=["emoji", "mathematical letter", "high half", "low half", "halves in the wrong order", "NUL", "accent"],
 )
 def test_characters_beyond_the_first_65536_are_whole(tmp_path: Path, utf16: str, read_as: str) -> None:
     """PDFium gives UTF-16, one half of a character at a time."""
-    path = tmp_path / "astral.pdf"
-    with pikepdf.new() as pdf:
-        pdf.add_blank_page(page_size=(600, 200))
-        to_unicode = (
-            "/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapName /X def /CMapType 2 def "
-            "1 begincodespacerange <00> <FF> endcodespacerange 1 beginbfrange <20> <7A> <0020> endbfrange "
-            f"1 beginbfchar <7E> <{utf16}> endbfchar endcmap end end"
-        )
-        font = pikepdf.Dictionary(
-            Type=pikepdf.Name.Font,
-            Subtype=pikepdf.Name.Type1,
-            BaseFont=pikepdf.Name.Helvetica,
-            ToUnicode=pdf.make_stream(to_unicode.encode()),
-        )
-        pdf.pages[0].Resources = pikepdf.Dictionary(Font=pikepdf.Dictionary(F=font))
-        text = b"BT /F 12 Tf 20 100 Td (The quick brown fox jumps over ~ and so on and on) Tj ET"
-        pdf.pages[0].Contents = pdf.make_stream(text)
-        pdf.save(path)
-    found = read(path, always=True)
-    assert found is not None
-    assert found.text == f"The quick brown fox jumps over {read_as} and so on and on"
+    found = some(mapped_pdf(tmp_path / "a.pdf", "The quick brown fox jumps over ~ and so on and on and on", utf16))
+    assert found.text == f"The quick brown fox jumps over {read_as} and so on and on and on"
     assert Page.model_validate_json(found.model_dump_json()) == found
+
+
+def test_a_character_of_two_halves_has_one_box_and_the_words_after_it_keep_theirs(tmp_path: Path) -> None:
+    contents = "plain ~~ words"
+    two, one = (some(mapped_pdf(tmp_path / f"{utf16}.pdf", contents, utf16)) for utf16 in ("D83DDE00", "00E9"))
+    assert two.text == "plain \U0001f600\U0001f600 words"
+    boxes = [[word.box for line in found.lines() for word in line.words] for found in (two, one)]
+    assert boxes[0] == boxes[1]
+
+
+def test_a_page_of_nothing_but_mathematical_letters_is_a_real_text_layer(tmp_path: Path) -> None:
+    assert some(mapped_pdf(tmp_path / "a.pdf", "~~~ ~~", "D835DC65")).text == "\U0001d465" * 3 + " " + "\U0001d465" * 2

@@ -17,7 +17,7 @@ from copyist.db.states import JobStatus, PageStatus
 from copyist.db.tables import Job, Page, now
 from copyist.queue import context as contexts
 from copyist.queue.context import Context
-from copyist.queue.upkeep import recover_task, run_sweep
+from copyist.queue.upkeep import give_back, recover_task, run_sweep
 from copyist.settings import Settings
 
 ENGINES = {"mock": {"ready": True, "languages": [], "modes": ["document"], "needs_gpu": False}}
@@ -107,6 +107,41 @@ def test_a_message_that_vanished_is_sent_again_and_one_that_waits_is_not(context
         session.get_one(Job, lost).sent_at = now() - timedelta(seconds=120)
     run_sweep(context)
     assert messages(broker) == sorted([(lost, None), (waiting, None)])
+
+
+def test_lost_work_is_found_under_fresh_messages(context: Context, broker: redis.Redis) -> None:
+    lost = [make_job(context) for _ in range(3)]
+    age(context)
+    fresh = [make_job(context) for _ in range(5)]
+    for job_id in fresh:
+        context.sender.intake(job_id, queue="cpu", priority=3)
+    run_sweep(context)
+    assert messages(broker) == sorted([(job_id, None) for job_id in (*lost, *fresh)], key=str)
+
+
+def test_an_intake_that_was_put_back_is_sent_once_and_again_if_that_is_lost(
+    context: Context, broker: redis.Redis
+) -> None:
+    job_id = make_job(context)
+    with context.db.write() as session:
+        jobs.claim_intake(session, job_id, token="t", lease_s=-1, max_attempts=3)
+    for _ in range(3):
+        run_sweep(context)
+    assert messages(broker) == [(job_id, None)]
+    broker.flushall()
+    age(context)
+    run_sweep(context)
+    assert messages(broker) == [(job_id, None)]
+
+
+def test_a_worker_that_stops_gives_its_pages_back_uncounted(context: Context) -> None:
+    job_id = make_job(context, 1)
+    with context.db.write() as session:
+        pages.claim(session, job_id, 1, token="task-1.a", lease_s=60, max_attempts=3)
+    give_back(context, ["task-1"])
+    with context.db.read() as session:
+        page = session.get_one(Page, (job_id, 1))
+    assert (page.status, page.attempts, page.lease_token) == (PageStatus.PENDING, 0, None)
 
 
 def test_the_window_is_filled_and_no_more(context: Context, broker: redis.Redis) -> None:

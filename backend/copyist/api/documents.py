@@ -19,7 +19,7 @@ from copyist.api.service import Here, Service
 from copyist.db import jobs
 from copyist.db.states import JOB_OPEN, PageStatus
 from copyist.db.tables import Job, Page, Reading
-from copyist.errors import InvalidOption, NoResult, NotFound, NotReady, PagesOutOfRange, Unavailable
+from copyist.errors import InvalidOption, NoResult, NotFound, NotReady, PageDamaged, PagesOutOfRange, Unavailable
 from copyist.pageranges import parse_pages
 from copyist.queue.routing import News
 
@@ -68,6 +68,8 @@ async def picture(here: Here, job_id: str, number: int) -> Response:
         while True:
             news.clear()
             content = await run_in_threadpool(here.storage.get, key)
+            if content == b"":
+                raise PageDamaged(number=number)
             if content is not None:
                 return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
             left = until - time.monotonic()
@@ -82,7 +84,7 @@ def _ask_for_picture(service: Service, job_id: str, number: int) -> str:
         job = jobs.get(session, job_id)
     key = storage.picture_key(job.file_sha256, number)
     if not service.storage.exists(key):
-        service.sender.picture(job_id, number, queue=job.queue)
+        service.sender.picture(job_id, number)
     return key
 
 

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 @router.get("/livez", summary="The process answers")
 @router.get("/health", summary="The same as /livez")
-def live() -> Alive:
+async def live() -> Alive:
     """Says nothing about anything behind the API."""
     return Alive(version=__version__)
 

@@ -15,6 +15,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from starlette.exceptions import HTTPException
 
 from copyist.api.schemas import FieldProblem, Problem
@@ -128,7 +129,8 @@ def register(app: FastAPI) -> None:
         return JSONResponse(content, status_code=found.status, media_type=MEDIA_TYPE, headers=error.headers)
 
     @app.exception_handler(DBAPIError)
-    def database(_request: Request, error: DBAPIError) -> JSONResponse:
+    @app.exception_handler(NoConnectionFree)
+    def database(_request: Request, error: DBAPIError | NoConnectionFree) -> JSONResponse:
         log.error("the database: %s", error)
         return of(Unavailable(what="The database"))
 

@@ -96,6 +96,8 @@ def _unlocked(path: Path, kind: MediaKind, password: str | None) -> Iterator[Pat
 
 def _write(service: Service, filename: str, kind: MediaKind, content: IO[bytes], wishes: Wishes) -> Job:
     sha256, size = storage.sha256_of(content)
+    key = storage.file_key(sha256)
+    service.storage.put(key, content)
     with service.db.write() as session:
         job = jobs.create(
             session,
@@ -110,8 +112,10 @@ def _write(service: Service, filename: str, kind: MediaKind, content: IO[bytes],
             queue=wishes.queue.value,
             warnings=wishes.warnings,
         )
-    # The row comes first: whoever forgets the last job with these bytes deletes them while holding the file's row.
-    service.storage.put(storage.file_key(sha256), content)
+    # Whoever forgets the last job with these bytes deletes them while holding the file's row, which our row waited for.
+    if not service.storage.exists(key):
+        content.seek(0)
+        service.storage.put(key, content)
     return job
 
 

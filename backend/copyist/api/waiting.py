@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import redis
 
@@ -36,9 +36,10 @@ class Bell:
         try:
             yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            # A client that is connecting may swallow one cancellation, so it is asked until it has stopped.
+            while not task.done():
+                task.cancel()
+                await asyncio.wait([task], timeout=0.2)
 
     @asynccontextmanager
     async def hears(self, job_id: str, news: News) -> AsyncIterator[asyncio.Event]:

@@ -154,17 +154,26 @@ class _Run:
             self._say(
                 f"{event.file}: no engine read {_named(event.degraded)}; its text is only a placeholder.", "yellow"
             )
+        self._deliver(event.file, self._exported(event))
+
+    def _exported(self, event: FileEnded) -> bytes | None:
         try:
-            content = exports.export(event.document, self._extension) if event.document else None
-            self._delivery.give(event.file, content)
-        except OSError as error:
-            if isinstance(error, BrokenPipeError):
-                raise
-            self._fail(event.file, f"Its result cannot be written ({error.strerror}).")
-        except Exception:
+            return exports.export(event.document, self._extension) if event.document else None
+        except Exception as error:
             # A fault of ours with one document is no reason to lose the others.
-            log.exception("%s could not be written as %s", event.file, self._extension)
-            self._fail(event.file, "Its result cannot be written; the lines above say why.")
+            log.debug("%s could not be exported", event.file, exc_info=True)
+            self._fail(event.file, f"Its result cannot be written as {self._extension} ({type(error).__name__}).")
+            return None
+
+    def _deliver(self, file: Path, content: bytes | None) -> None:
+        try:
+            self._delivery.give(file, content)
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            log.debug("the result of %s could not be delivered", file, exc_info=True)
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            self._fail(file, f"Its result cannot be written ({reason}).")
 
 
 def _named(numbers: Sequence[int]) -> str:

@@ -62,9 +62,9 @@ class Desk:
             return Failed(_sentence(error))
         except OSError as error:
             return Failed(f"It cannot be opened: {error.strerror or type(error).__name__}.")
-        except Exception:
-            log.exception("%s could not be read", task.file)
-            return Failed("Something went wrong; the lines above say what.")
+        except Exception as error:
+            log.debug("%s could not be read", task.file, exc_info=True)
+            return Failed(f"Something went wrong ({type(error).__name__}). With LOG_LEVEL=debug there is more to see.")
 
     def _open(self, task: OpenFile) -> Opened:
         self._channel.send(Stage(self.settings.intake_timeout_s))

@@ -17,8 +17,9 @@ from sqlalchemy.orm import Session
 
 from copyist import document
 from copyist.db import jobs, readings
+from copyist.db.readings import Known
 from copyist.db.states import JOB_OPEN, PAGE_OPEN, JobStatus, PageStatus, before_page
-from copyist.db.tables import Job, Page, Reading, now
+from copyist.db.tables import Job, Page, now
 from copyist.errors import CopyistError, WorkerCrashed
 
 
@@ -129,12 +130,28 @@ def give_up_engine(session: Session, lease: Lease, attempt: Mapping[str, Any]) -
 
     The attempt is not counted: the next one leaves this engine out, so there are at most as many as engines.
     """
-    page = session.scalar(select(Page).where(mine(lease)))
+    page = _lock_page(session, lease)
     if page is not None:
         page.trail = [*page.trail, dict(attempt)]
         page.attempts -= 1
         _put_back(page)
         page.engine_running = None
+
+
+def give_back(session: Session, lease: Lease) -> None:
+    """Put the page back as if it had not been begun: its worker stops in good order."""
+    page = _lock_page(session, lease)
+    if page is not None:
+        page.attempts -= 1
+        _put_back(page)
+        page.engine_running = None
+
+
+def _lock_page(session: Session, lease: Lease) -> Page | None:
+    """The page, its row and its job's locked, if the lease is still held."""
+    if _lock(session, lease) is None:
+        return None
+    return session.scalar(select(Page).where(mine(lease)).with_for_update())
 
 
 def _put_back(page: Page) -> None:
@@ -159,7 +176,7 @@ def finish(
 
 
 def finish_with(
-    session: Session, lease: Lease, reading: Reading, *, earlier: Sequence[Mapping[str, Any]]
+    session: Session, lease: Lease, reading: Known, *, earlier: Sequence[Mapping[str, Any]]
 ) -> Finished | None:
     """Give the page a reading that is there already; ``None`` when the lease was lost."""
     job = _lock(session, lease)
@@ -169,7 +186,7 @@ def finish_with(
     return _end_page(session, job, lease, status=PageStatus.DONE, trail=trail, reading_id=reading.id)
 
 
-def _cached(reading: Reading) -> dict[str, Any]:
+def _cached(reading: Known) -> dict[str, Any]:
     return {
         "engine": reading.engine,
         "outcome": "cached",
@@ -209,7 +226,7 @@ def _end_page(session: Session, job: Job, lease: Lease, *, status: PageStatus, *
     return Finished(ended, send, job.queue, job.priority)
 
 
-def serve_from_cache(session: Session, job: Job, found: Mapping[int, Reading]) -> None:
+def serve_from_cache(session: Session, job: Job, found: Mapping[int, Known]) -> None:
     """Finish at once those pages of a job (its row locked) whose readings are already there."""
     for number, reading in found.items():
         session.execute(
@@ -254,10 +271,10 @@ def recover(session: Session, lease: Lease, *, outcome: str | None, max_attempts
     ``outcome`` says what is known of the engine that was reading: ``crashed`` where its process alone died, ``lost``
     where the whole worker did, ``None`` where it is not to blame.
     """
-    job = _lock(session, lease)
-    page = session.scalar(select(Page).where(mine(lease)))
-    if job is None or page is None:
+    page = _lock_page(session, lease)
+    if page is None:
         return False
+    job = session.get_one(Job, lease.job_id)
     _note_end(page, outcome)
     if job.status == JobStatus.PROCESSING and page.attempts < max_attempts:
         _put_back(page)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session
@@ -32,15 +33,25 @@ def store(session: Session, page: document.Page, cache_key: str | None) -> int:
     return made
 
 
-def cached(session: Session, keys: Iterable[str]) -> dict[str, Reading]:
+@dataclass(frozen=True)
+class Known:
+    """A reading that is there, without its text."""
+
+    id: int
+    engine: str
+    confidence: float | None
+
+
+def cached(session: Session, keys: Iterable[str]) -> dict[str, Known]:
     """Readings kept under these cache keys."""
     wanted = list(keys)
-    found: dict[str, Reading] = {}
+    found: dict[str, Known] = {}
+    columns = (Reading.cache_key, Reading.id, Reading.engine, Reading.confidence)
     for start in range(0, len(wanted), 500):
-        batch = wanted[start : start + 500]
-        for reading in session.scalars(select(Reading).where(Reading.cache_key.in_(batch))):
-            if reading.cache_key is not None:
-                found[reading.cache_key] = reading
+        for key, number, engine, confidence in session.execute(
+            select(*columns).where(Reading.cache_key.in_(wanted[start : start + 500]))
+        ):
+            found[str(key)] = Known(number, engine, confidence)
     return found
 
 

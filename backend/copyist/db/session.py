@@ -17,13 +17,23 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import Session
 
 IDLE_S = 2.0
+PATIENCE = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""How long a server that has vanished is waited for, in s, and ms for the last; without these it is hours."""
 
 
 def make_engine(url: str) -> Engine:
     """An engine for PostgreSQL or SQLite; the folder of a SQLite file is made."""
     target = make_url(url)
     if target.get_backend_name() != "sqlite":
-        engine = create_engine(target, pool_size=10, max_overflow=30, pool_timeout=30)
+        engine = create_engine(
+            target, pool_size=10, max_overflow=30, pool_timeout=15, hide_parameters=True, connect_args=PATIENCE
+        )
         _ping_after_a_pause(engine)
         return engine
     if target.database:

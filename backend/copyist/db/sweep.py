@@ -28,9 +28,16 @@ def unsent_jobs(session: Session) -> list[Job]:
     return list(found)
 
 
+UNTAKEN = or_(
+    Job.status == JobStatus.PENDING,
+    and_(Job.status == JobStatus.PROCESSING, Job.pages_total.is_(None), Job.lease_token.is_(None)),
+)
+"""Jobs whose intake nobody has in hand: new ones, and those whose intake died and was put back."""
+
+
 def sent_waiting(session: Session, queue: str, before: datetime) -> int:
     """How many messages of ``queue`` were sent before ``before`` and not taken by anybody yet."""
-    jobs = select(func.count()).where(Job.status == JobStatus.PENDING, Job.queue == queue, Job.sent_at < before)
+    jobs = select(func.count()).where(UNTAKEN, Job.queue == queue, Job.sent_at < before)
     pages = (
         select(func.count())
         .select_from(Page)
@@ -44,9 +51,10 @@ def unsend_oldest(session: Session, queue: str, before: datetime, count: int) ->
     """Take back the mark "sent" of the ``count`` jobs and the ``count`` pages of ``queue`` that wait longest."""
     jobs = (
         select(Job.id)
-        .where(Job.status == JobStatus.PENDING, Job.queue == queue, Job.sent_at < before)
+        .where(UNTAKEN, Job.queue == queue, Job.sent_at < before)
         .order_by(Job.sent_at)
         .limit(min(count, BATCH))
+        .with_for_update(skip_locked=True)
     )
     session.execute(
         update(Job).where(Job.id.in_(jobs)).values(sent_at=None).execution_options(synchronize_session=False)
@@ -57,6 +65,7 @@ def unsend_oldest(session: Session, queue: str, before: datetime, count: int) ->
         .where(Page.status == PageStatus.PENDING, Page.sent_at < before, Job.queue == queue)
         .order_by(Page.sent_at)
         .limit(min(count, BATCH))
+        .with_for_update(skip_locked=True, of=Page)
     ).all()
     for job_id, number in pages:
         session.execute(
@@ -85,7 +94,7 @@ def expired_intakes(session: Session) -> list[str]:
         session.scalars(
             select(Job.id)
             .where(Job.status == JobStatus.PROCESSING, Job.pages_total.is_(None), Job.lease_until < now())
-            .where(Job.sent_at.is_not(None))
+            .where(Job.lease_token.is_not(None))
             .limit(BATCH)
         )
     )

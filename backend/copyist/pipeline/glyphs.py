@@ -15,6 +15,10 @@ from pypdfium2 import raw
 MAX_CHARACTERS: Final = 100_000
 """A page with more than this is no page of text; it is read as a picture."""
 _MAX_ANNOTATIONS: Final = 2_000
+_HIGH: Final = 0xD800
+_LOW: Final = 0xDC00
+_LAST: Final = 0x10FFFF
+_REPLACEMENT: Final = 0xFFFD
 _WITH_TEXT: Final = frozenset({raw.FPDF_ANNOT_WIDGET, raw.FPDF_ANNOT_FREETEXT})
 
 Boxes = npt.NDArray[np.float64]
@@ -27,7 +31,7 @@ class Glyphs:
     ``boxes``: left, top, right, bottom in pixels of the frame asked for, shape (n, 4). ``upright``: the same in points,
     turned so that the characters' own lines run from left to right, origin anywhere. ``quarters``: by how many
     quarters of a turn, clockwise, each character stands on the unturned page. ``unmapped``: how many have no known
-    meaning.
+    meaning. ``codes`` are Unicode code points, never halves of a surrogate pair.
     """
 
     codes: list[int]
@@ -60,16 +64,18 @@ def read_glyphs(page: Any, size: tuple[int, int]) -> Glyphs | None:
         count = max(0, raw.FPDFText_CountChars(text)) if text else 0
         if count > MAX_CHARACTERS:
             return None
-        codes = [raw.FPDFText_GetUnicode(text, index) for index in range(count)]
+        units = np.array([raw.FPDFText_GetUnicode(text, index) for index in range(count)], np.int64)
         sides = np.zeros((count, 4))
         left, right, bottom, top = (ctypes.c_double() for _ in range(4))
         for index in range(count):
             if raw.FPDFText_GetCharBox(text, index, left, right, bottom, top):
                 sides[index] = left.value, right.value, bottom.value, top.value
         angles = np.array([raw.FPDFText_GetCharAngle(text, index) for index in range(count)])
-        unmapped = sum(raw.FPDFText_HasUnicodeMapError(text, index) == 1 for index in range(count))
-    quarters = np.rint(angles / (np.pi / 2)).astype(np.int64) % 4
-    return Glyphs(codes, _on_frame(sides, page, size), _upright(sides, quarters), quarters, unmapped)
+        unmapped = np.array([raw.FPDFText_HasUnicodeMapError(text, index) == 1 for index in range(count)], np.bool_)
+    codes, sides, kept = _join_halves(units, sides)
+    quarters = np.rint(angles[kept] / (np.pi / 2)).astype(np.int64) % 4
+    on_frame, upright = _on_frame(sides, page, size), _upright(sides, quarters)
+    return Glyphs(codes, on_frame, upright, quarters, int(unmapped[kept].sum()))
 
 
 @contextmanager
@@ -80,6 +86,30 @@ def _text_page(page: Any) -> Iterator[Any]:
     finally:
         if text:
             raw.FPDFText_ClosePage(text)
+
+
+def _join_halves(units: npt.NDArray[np.int64], sides: Boxes) -> tuple[list[int], Boxes, npt.NDArray[np.bool_]]:
+    """Code points and their boxes from what PDFium gives, UTF-16 units; also which units stand for a character.
+
+    A character above U+FFFF comes as a high and a low half, each with a box. A half alone, or a number that is no
+    code point, becomes U+FFFD.
+    """
+    codes, sides, kept = units.copy(), sides.copy(), np.ones(len(units), np.bool_)
+    kind = units & ~0x3FF
+    for high in np.flatnonzero((kind[:-1] == _HIGH) & (kind[1:] == _LOW)).tolist():
+        low = high + 1
+        codes[high] = 0x10000 + ((units[high] & 0x3FF) << 10 | units[low] & 0x3FF)
+        sides[high] = _around(sides[high], sides[low])
+        kept[low] = False
+    codes[(codes & ~0x7FF == _HIGH) | (codes > _LAST)] = _REPLACEMENT
+    return codes[kept].tolist(), sides[kept], kept
+
+
+def _around(one: Boxes, other: Boxes) -> Boxes:
+    """The box around two (left, right, bottom, top), where an empty one does not count."""
+    full = np.array([box for box in (one, other) if box.any()] or [one])
+    lows, highs = full.min(axis=0), full.max(axis=0)
+    return np.array([lows[0], highs[1], lows[2], highs[3]])
 
 
 def _upright(sides: Boxes, quarters: npt.NDArray[np.int64]) -> Boxes:

@@ -67,8 +67,8 @@ def _is_real(glyphs: Glyphs, blocks: tuple[Block, ...], survey: Survey) -> bool:
 
 
 def _is_unreadable(code: int) -> bool:
-    """Replacement and private-use characters, and surrogates: what fonts without a proper mapping give."""
-    return code == 0xFFFD or 0xE000 <= code <= 0xF8FF or 0xD800 <= code <= 0xDFFF or code >= 0xF0000
+    """Replacement and private-use characters: what fonts without a proper mapping give."""
+    return code == 0xFFFD or 0xE000 <= code <= 0xF8FF or code >= 0xF0000
 
 
 def _page(source: PageSource, number: int, size: tuple[int, int], blocks: tuple[Block, ...]) -> Page:

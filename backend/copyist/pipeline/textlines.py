@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from copyist.document import Block, Box, Line, Word, whole
+from copyist.document import Block, Box, Line, Word
 from copyist.pipeline.glyphs import Glyphs
 
 _HYPHENS: Final = frozenset({0x02, 0xAD, 0xFFFE})
@@ -131,7 +131,7 @@ def _letter(code: int) -> str:
 
 def _word(indices: list[int], letters: list[str], glyphs: Glyphs, size: tuple[int, int]) -> Word | None:
     """A word of these characters, its box rounded outwards; ``None`` where it lies outside of the page."""
-    text = unicodedata.normalize("NFC", whole("".join(letters[index] for index in indices)))
+    text = unicodedata.normalize("NFC", "".join(letters[index] for index in indices))
     boxes = glyphs.boxes[indices[0] : indices[-1] + 1]
     left, top = np.floor(boxes[:, :2].min(axis=0)).astype(int).tolist()
     right, bottom = np.ceil(boxes[:, 2:].max(axis=0)).astype(int).tolist()

@@ -21,6 +21,7 @@ limit_threads()  # Before any library reads them.
 from billiard.exceptions import WorkerLostError  # noqa: E402
 from celery import signals  # noqa: E402
 from celery.exceptions import SecurityWarning  # noqa: E402
+from celery.worker import state  # noqa: E402
 
 from copyist import log as logs  # noqa: E402
 from copyist import settings as configuration  # noqa: E402
@@ -148,6 +149,7 @@ def _ready(sender: Any, **_: Any) -> None:
 @signals.worker_shutdown.connect
 def _leave(**_: Any) -> None:
     try:
+        upkeep.give_back(context(), [request.id for request in state.active_requests])
         with context().db.write() as session:
             presence.leave(session, worker_name())
     except Exception as error:

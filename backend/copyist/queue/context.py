@@ -58,12 +58,10 @@ class Context:
         languages = tuple(options.get("languages") or self.settings.ocr_languages)
         return ReadOptions(mode=Mode(options.get("mode", Mode.DOCUMENT)), languages=languages)
 
-    def cache_key(self, sha256: str, number: int, options: Mapping[str, Any], chain: Chain) -> str | None:
-        """Where a reading is kept for the next time: all that it depends on, or ``None`` with the cache off."""
-        if not self.settings.result_cache:
-            return None
+    def cache_key(self, sha256: str, number: int, options: Mapping[str, Any], identity: str) -> str:
+        """Where a reading is kept for the next time: a hash of all that it depends on. ``identity`` is its chain's."""
         read = self.read_options(options)
-        parts = [sha256, number, render_settings(), chain.identity(), read.mode, read.languages, options.get("text")]
+        parts = [sha256, number, render_settings(), identity, read.mode, read.languages, options.get("text")]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def queues(self) -> list[str]:
@@ -71,9 +69,9 @@ class Context:
         ready = [name for name, found in self.registry.survey().items() if found.ready]
         on_gpu = {name for name in ready if self.registry.engine_class(name).needs_gpu}
         if self.settings.ocr_backend == "auto":
-            return [Queue.CPU.value, *([Queue.GPU.value] if on_gpu else [])]
+            return [Queue.CPU.value, *([Queue.GPU.value] if on_gpu else []), Queue.PICTURES.value]
         start = self.registry.engine_class(self.settings.ocr_backend)
-        return [Queue.GPU.value if start.needs_gpu else Queue.CPU.value]
+        return [Queue.GPU.value if start.needs_gpu else Queue.CPU.value, Queue.PICTURES.value]
 
     def engines(self) -> dict[str, dict[str, Any]]:
         """What this worker tells about its engines."""
@@ -90,9 +88,14 @@ class Context:
         }
 
 
+_inherited: list[Context] = []
+
+
 def build(settings: Settings) -> Context:
     """Connect everything for ``settings``; the database is migrated first."""
-    migrate.upgrade(settings.database)
+    # A forked child finds the database as its parent left it.
+    if not _inherited:
+        migrate.upgrade(settings.database)
     return Context(
         settings=settings,
         db=Database(settings.database),
@@ -101,9 +104,6 @@ def build(settings: Settings) -> Context:
         registry=Registry(engine_settings(settings), settings.ocr_plugins),
         holder=f"{socket.gethostname()}:{os.getpid()}",
     )
-
-
-_inherited: list[Context] = []
 
 
 @cache

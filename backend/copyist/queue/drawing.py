@@ -11,12 +11,13 @@ from copyist.media import MediaKind
 from copyist.pipeline.render import page_picture
 from copyist.queue.context import Context
 from copyist.queue.routing import News
+from copyist.queue.watch import Watch
 
 log = logging.getLogger(__name__)
 
 
 def draw(context: Context, job_id: str, number: int) -> None:
-    """Store the JPEG of a page in the frame that its boxes are in, and ring."""
+    """Store the JPEG of a page in the frame that its boxes are in, and ring; an empty one says that there is none."""
     with context.db.read() as session:
         try:
             job = jobs.get(session, job_id)
@@ -25,11 +26,16 @@ def draw(context: Context, job_id: str, number: int) -> None:
         kind = MediaKind(jobs.kind_of(session, job))
     key = storage.picture_key(job.file_sha256, number)
     if not context.storage.exists(key):
-        try:
-            with context.storage.local(storage.file_key(job.file_sha256)) as path:
-                picture = page_picture(path, kind, number, max_pixels=context.settings.max_pixels)
-        except (CopyistError, FileNotFoundError) as error:
-            log.info("page %d of job %s cannot be drawn: %s", number, job_id, type(error).__name__)
-            return
-        context.storage.put(key, picture)
+        with Watch(extend=lambda: True, overrun=lambda _stage, _limit_s: context.storage.put(key, b"")) as watch:
+            watch.stage("drawing", context.settings.intake_timeout_s)
+            context.storage.put(key, _picture(context, job.file_sha256, kind, number))
     context.sender.ring(job_id, News.PICTURE)
+
+
+def _picture(context: Context, sha256: str, kind: MediaKind, number: int) -> bytes:
+    try:
+        with context.storage.local(storage.file_key(sha256)) as path:
+            return page_picture(path, kind, number, max_pixels=context.settings.max_pixels)
+    except (CopyistError, FileNotFoundError) as error:
+        log.info("page %d of file %s cannot be drawn: %s", number, sha256, type(error).__name__)
+        return b""

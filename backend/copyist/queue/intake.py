@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 import structlog
-from sqlalchemy.orm import Session
 
 from copyist import storage
 from copyist.db import jobs, pages, presence, readings
@@ -41,6 +41,7 @@ def take_in(context: Context, job_id: str, *, token: str) -> None:
         watch.stage("intake", settings.intake_timeout_s)
         try:
             numbers = _numbers(context, job, kind)
+            keys = _cache_keys(context, job, numbers)
         except CopyistError as error:
             _refuse(context, job_id, token, error)
             return
@@ -50,7 +51,7 @@ def take_in(context: Context, job_id: str, *, token: str) -> None:
             log.exception("the file could not be looked into")
             _refuse(context, job_id, token, CopyistError())
             return
-    first = _open(context, job_id, token, numbers)
+    first = _open(context, job_id, token, numbers, keys)
     if first is not None:
         read_claimed(context, first)
 
@@ -85,7 +86,7 @@ def _refuse(context: Context, job_id: str, token: str, error: CopyistError) -> N
     context.sender.ring(job_id, News.ENDED)
 
 
-def _open(context: Context, job_id: str, token: str, numbers: tuple[int, ...]) -> Claim | None:
+def _open(context: Context, job_id: str, token: str, numbers: tuple[int, ...], keys: Mapping[str, int]) -> Claim | None:
     """Make the page rows, serve what was read before, send the window; claims the page to read here and now."""
     settings = context.settings
     with context.db.write() as session:
@@ -93,7 +94,8 @@ def _open(context: Context, job_id: str, token: str, numbers: tuple[int, ...]) -
         if job is None:
             return None
         jobs.open_pages(session, job, numbers)
-        _serve_known(context, session, job, numbers)
+        known = readings.cached(session, keys)
+        pages.serve_from_cache(session, job, {keys[key]: reading for key, reading in known.items()})
         ended = jobs.close_if_read(session, job)
         size = window(context, presence.capacity(session), job.queue)
         first, *others = (None,) if ended else pages.take_to_send(session, job_id, size)
@@ -107,10 +109,10 @@ def _open(context: Context, job_id: str, token: str, numbers: tuple[int, ...]) -
     return claim or None
 
 
-def _serve_known(context: Context, session: Session, job: Job, numbers: tuple[int, ...]) -> None:
+def _cache_keys(context: Context, job: Job, numbers: tuple[int, ...]) -> dict[str, int]:
+    """Where each page would be found if it was read before; raises ``InvalidOption`` for an engine there is not."""
     chain = context.chain(job.options)
-    keys = {number: context.cache_key(job.file_sha256, number, job.options, chain) for number in numbers}
-    found = readings.cached(session, [key for key in keys.values() if key is not None])
-    pages.serve_from_cache(
-        session, job, {number: found[key] for number, key in keys.items() if key is not None and key in found}
-    )
+    if not context.settings.result_cache:
+        return {}
+    identity = chain.identity()
+    return {context.cache_key(job.file_sha256, number, job.options, identity): number for number in numbers}

@@ -9,7 +9,6 @@ from dataclasses import asdict
 from typing import Any
 
 import structlog
-from sqlalchemy.orm import Session
 
 from copyist import storage
 from copyist.db import pages, readings
@@ -40,10 +39,12 @@ def read_one(context: Context, job_id: str, number: int, *, token: str) -> None:
         claim = pages.claim(
             session, job_id, number, token=token, lease_s=settings.lease_s, max_attempts=settings.page_attempts
         )
-        known = _serve_known(context, session, claim) if claim else None
+    if claim is None:
+        return
+    known = _serve_known(context, claim)
     if known is not None:
         _go_on(context, job_id, known)
-    elif claim is not None:
+    else:
         read_claimed(context, claim)
 
 
@@ -64,16 +65,26 @@ def _go_on(context: Context, job_id: str, finished: Finished) -> None:
         context.sender.ring(job_id, News.ENDED)
 
 
-def _serve_known(context: Context, session: Session, claim: Claim) -> Finished | None:
+def _serve_known(context: Context, claim: Claim) -> Finished | None:
     """The same page was read in the meantime, for another job: use that."""
     key = _key(context, claim)
-    reading = readings.cached(session, [key]).get(key) if key else None
-    return pages.finish_with(session, claim.lease, reading, earlier=claim.trail) if reading else None
+    if key is None:
+        return None
+    with context.db.read() as session:
+        known = readings.cached(session, [key]).get(key)
+    if known is None:
+        return None
+    # In a transaction of its own: the claim locked the page, and here the job has to be locked first.
+    with context.db.write() as session:
+        return pages.finish_with(session, claim.lease, known, earlier=claim.trail)
 
 
 def _key(context: Context, claim: Claim) -> str | None:
-    chain = context.chain(claim.options)
-    return context.cache_key(claim.file_sha256, claim.lease.number, claim.options, chain)
+    if not context.settings.result_cache:
+        return None
+    return context.cache_key(
+        claim.file_sha256, claim.lease.number, claim.options, context.chain(claim.options).identity()
+    )
 
 
 def _read(context: Context, claim: Claim) -> Finished | None:

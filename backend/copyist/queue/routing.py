@@ -23,10 +23,12 @@ BELL_CHANNEL = "copyist.bell"
 
 
 class Queue(StrEnum):
-    """The queues that pages wait on."""
+    """The queues. Pages wait on the first two."""
 
     CPU = "cpu"
     GPU = "gpu"
+    PICTURES = "pictures"
+    """Pictures of pages for people who look at them; every worker serves it."""
 
 
 class News(StrEnum):
@@ -112,17 +114,16 @@ class Sender:
         return self._send(INTAKE, {"job_id": job_id}, queue=queue, priority=priority)
 
     def pages(self, job_id: str, numbers: Iterable[int], *, queue: str, priority: int) -> bool:
-        """Ask for pages to be read."""
-        sent = [
+        """Ask for pages to be read; ``False`` as soon as the broker cannot be reached, the rest is then not tried."""
+        return all(
             self._send(READ_PAGE, {"job_id": job_id, "number": number}, queue=queue, priority=priority)
             for number in numbers
-        ]
-        return all(sent)
+        )
 
-    def picture(self, job_id: str, number: int, *, queue: str) -> bool:
-        """Ask for the picture of a page to be drawn: somebody is looking at a screen, so it goes first."""
+    def picture(self, job_id: str, number: int) -> bool:
+        """Ask for the picture of a page to be drawn."""
         arguments = {"job_id": job_id, "number": number}
-        return self._send(DRAW_PAGE, arguments, queue=queue, priority=Priority.INTERACTIVE.rank)
+        return self._send(DRAW_PAGE, arguments, queue=Queue.PICTURES, priority=Priority.INTERACTIVE.rank)
 
     def _send(self, task: str, arguments: dict[str, Any], *, queue: str, priority: int) -> bool:
         try:

@@ -7,6 +7,7 @@ does its part while the broker is away. A lock in the database keeps it to one a
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from datetime import timedelta
 
 import redis
@@ -110,12 +111,13 @@ def reroute_orphans(context: Context) -> None:
 def find_lost(context: Context) -> None:
     """Where the broker holds fewer messages than we sent and nobody took, some were lost: those are sent again."""
     before = now() - timedelta(seconds=context.settings.resend_after_s)
-    for queue in Queue:
-        with context.db.write() as session:
-            waiting = sweep.sent_waiting(session, queue, before)
-            missing = waiting - context.sender.waiting(queue) if waiting else 0
-            if missing > 0:
-                log.warning("%d messages of queue %s were lost; sending again", missing, queue)
+    for queue in (Queue.CPU, Queue.GPU):
+        with context.db.read() as session:
+            old, sent = sweep.sent_waiting(session, queue, before), sweep.sent_waiting(session, queue, now())
+        missing = min(old, sent - context.sender.waiting(queue)) if old else 0
+        if missing > 0:
+            log.warning("%d messages of queue %s were lost; sending again", missing, queue)
+            with context.db.write() as session:
                 sweep.unsend_oldest(session, queue, before, missing)
 
 
@@ -124,21 +126,35 @@ def send_unsent(context: Context) -> None:
     with context.db.write() as session:
         unsent = sweep.unsent_jobs(session)
     for job in unsent:
-        context.sender.intake(job.id, queue=job.queue, priority=job.priority)
+        if not context.sender.intake(job.id, queue=job.queue, priority=job.priority):
+            return  # The broker is away; what is marked as sent is found to be lost when it is back.
     with context.db.read() as session:
         with_room, capacity = sweep.jobs_with_room(session), presence.capacity(session)
     for job in with_room:
-        fill_window(context, job, window(context, capacity, job.queue))
+        if not fill_window(context, job, window(context, capacity, job.queue)):
+            return
 
 
-def fill_window(context: Context, job: Job, size: int) -> None:
-    """Send pages of a job until its window is full; close the job if nothing is open any more."""
+def fill_window(context: Context, job: Job, size: int) -> bool:
+    """Send pages of a job until its window is full; close the job if nothing is open any more.
+
+    ``False`` when the broker cannot be reached.
+    """
     with context.db.write() as session:
         locked = session.get(Job, job.id, with_for_update=True)
         if locked is None:
-            return
+            return True
         ended = jobs.close_if_read(session, locked)
         numbers = [] if ended else pages.take_to_send(session, job.id, size - pages.in_flight(session, job.id))
-    context.sender.pages(job.id, numbers, queue=job.queue, priority=job.priority)
     if ended:
         context.sender.ring(job.id, News.ENDED)
+    return context.sender.pages(job.id, numbers, queue=job.queue, priority=job.priority)
+
+
+def give_back(context: Context, task_ids: Iterable[str]) -> None:
+    """This worker stops: what its tasks had in hand goes back, and the attempt is not counted."""
+    for task_id in task_ids:
+        with context.db.write() as session:
+            for lease in pages.held_by_task(session, task_id):
+                log.info("page %d of job %s is given back", lease.number, lease.job_id)
+                pages.give_back(session, lease)
