@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     # How work is kept from being lost.
     page_window: int = Field(default=0, ge=0)
     page_attempts: int = Field(default=3, ge=1)
-    lease_s: float = Field(default=20, ge=1)
+    lease_s: float = Field(default=20, ge=3)
     sweep_interval_s: float = Field(default=5, ge=0.2)
     resend_after_s: float = Field(default=15, ge=0.5)
     engine_timeout_s: float = Field(default=240, ge=1)

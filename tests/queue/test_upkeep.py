@@ -15,6 +15,7 @@ from sqlalchemy import update
 from copyist.db import jobs, locks, pages, presence
 from copyist.db.states import JobStatus, PageStatus
 from copyist.db.tables import Job, Page, now
+from copyist.engines.base import Outcome
 from copyist.queue import context as contexts
 from copyist.queue.context import Context
 from copyist.queue.upkeep import give_back, recover_task, run_sweep
@@ -187,8 +188,18 @@ def test_what_a_dead_process_had_in_hand_is_put_back_at_once(context: Context, b
         pages.claim(session, reading, 1, token="task-1.a", lease_s=60, max_attempts=3)
         pages.claim(session, other, 1, token="task-10.a", lease_s=60, max_attempts=3)
         jobs.claim_intake(session, intake, token="task-1.b", lease_s=60, max_attempts=3)
-    recover_task(context, "task-1", None)
+    recover_task(context, "task-1", Outcome.CRASHED)
     assert messages(broker) == sorted([(reading, 1), (intake, None)], key=str)
+
+
+def test_what_failed_for_a_reason_of_ours_waits_for_the_next_sweep(context: Context, broker: redis.Redis) -> None:
+    job_id = make_job(context, 1)
+    with context.db.write() as session:
+        pages.claim(session, job_id, 1, token="task-1.a", lease_s=60, max_attempts=3)
+    recover_task(context, "task-1", None)
+    assert messages(broker) == []
+    run_sweep(context)
+    assert messages(broker) == [(job_id, 1)]
 
 
 def test_one_sweeper_at_a_time(context: Context, broker: redis.Redis) -> None:

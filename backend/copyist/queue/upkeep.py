@@ -86,14 +86,19 @@ def recover_intake(context: Context, job_id: str) -> None:
 
 
 def recover_task(context: Context, task_id: str, outcome: Outcome | None) -> None:
-    """A Celery task failed, or its process died: put back all that it had in hand, and send it again at once."""
+    """A Celery task failed, or its process died: put back all that it had in hand.
+
+    After a death it is sent again at once. What failed for a reason of ours, such as a storage that is away, waits for
+    the next sweep, so that its attempts are not used up in a moment.
+    """
     with context.db.read() as session:
         leases, intakes = pages.held_by_task(session, task_id), sweep.intakes_of_task(session, task_id)
     for lease in leases:
         recover_page(context, lease, outcome)
     for job_id in intakes:
         recover_intake(context, job_id)
-    send_unsent(context)
+    if outcome is not None:
+        send_unsent(context)
 
 
 def reroute_orphans(context: Context) -> None:
