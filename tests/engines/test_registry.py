@@ -30,7 +30,7 @@ RUDE = f"{__name__}:Rude"
 
 def test_survey_covers_every_engine_and_never_raises() -> None:
     found = Registry(EngineSettings(), (*PLUGINS, RUDE)).survey()
-    assert set(found) == {*BUILT_IN, "crash", "hang", "garbage", "broken", "slow", "rude"}
+    assert set(found) == {*BUILT_IN, "crash", "crash-on-wide", "hang", "garbage", "broken", "slow", "rude"}
     assert found["mock"].ready
     assert not found["rude"].ready
     assert "/opt" not in found["rude"].reason
