@@ -42,6 +42,13 @@ class MissingFile(CopyistError):
     template = 'Send the file as the multipart field "{field}".'
 
 
+class MalformedForm(CopyistError):
+    """The body is not the form that its content type promises."""
+
+    code, status, title = "malformed_form", 400, "The form cannot be read"
+    template = "The body is not a complete multipart form. Send it as multipart/form-data, with its boundary."
+
+
 class InvalidOption(CopyistError):
     """A field of the upload has a value we do not know."""
 

@@ -18,7 +18,7 @@ from fastapi.staticfiles import StaticFiles
 from copyist import errors
 from copyist.api import problems
 from copyist.api.schemas import Problem
-from copyist.errors import CopyistError
+from copyist.errors import CopyistError, MalformedForm
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -40,7 +40,7 @@ _FIELDS: Mapping[type[CopyistError], Mapping[str, object]] = {
 
 # What the check of an upload may answer, whatever route it came in by.
 UPLOAD = (
-    problems.MalformedForm,
+    MalformedForm,
     errors.MissingFile,
     errors.EmptyUpload,
     errors.FileTooLarge,

@@ -19,7 +19,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from starlette.exceptions import HTTPException
 
 from copyist.api.schemas import FieldProblem, Problem
-from copyist.errors import CopyistError, MissingFile, NotFound, Unavailable
+from copyist.errors import CopyistError, MalformedForm, MissingFile, NotFound, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +42,6 @@ OTHER_WORDS = "This value cannot be used."
 
 # The one field of a form that holds the file, and how it goes by.
 FILE_FIELDS = {("body", "file"), ("body", "image")}
-
-
-class MalformedForm(CopyistError):
-    """The body is not the form that its content type promises."""
-
-    code, status, title = "malformed_form", 400, "The form cannot be read"
-    template = "The body is not a complete multipart form. Send it as multipart/form-data, with its boundary."
 
 
 class InvalidRequest(CopyistError):

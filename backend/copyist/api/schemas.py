@@ -87,7 +87,7 @@ class JobBody(BaseModel):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    expires_at: datetime | None
+    expires_at: datetime | None = Field(description="Null: a job is kept until somebody deletes it.")
     progress: JobProgress
     queue_position: int | None = Field(description="How many jobs are ahead; null once it has begun.")
     engines: list[str] = Field(description="Engines whose readings were kept.")

@@ -27,7 +27,7 @@ from copyist.db import jobs
 from copyist.db.states import JobStatus
 from copyist.db.tables import Job
 from copyist.document import Document
-from copyist.errors import CopyistError, FileTooLarge, NotFound, Unavailable
+from copyist.errors import CopyistError, FileTooLarge, MalformedForm, NotFound, Unavailable
 from copyist.exports.todo import Task, find_tasks
 from copyist.queue.routing import Priority
 
@@ -121,7 +121,7 @@ def _refusal(cause: Exception) -> CopyistError | None:
     if isinstance(cause, RequestValidationError):
         return problems.refusal(cause)
     if isinstance(cause, HTTPException):
-        return problems.MalformedForm() if cause.status_code == 400 else None
+        return MalformedForm() if cause.status_code == 400 else None
     return cause if isinstance(cause, CopyistError) and cause.status < 500 else None
 
 
