@@ -24,6 +24,8 @@ class Faulty:
     needs_gpu = False
     cost = 0.5
     dpi = 150
+    stops = False
+    heavy = False
     text = "A line that was read"
     confidence: float | None = 0.95
 

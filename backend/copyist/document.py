@@ -90,6 +90,19 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Decoding(Record):
+    """How a model that writes its answer token by token is to choose them; ``None`` leaves it to the engine.
+
+    ``model`` names another model of the same engine: its folder's name in the weights folder, or the name it is
+    published under.
+    """
+
+    model: str | None = Field(default=None, max_length=200)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, ge=0, le=1)
+    repetition_penalty: float | None = Field(default=None, gt=0, le=10)
+
+
 def whole(text: str) -> str:
     """``text`` as it can be written down: halves of characters joined (UTF-16), lone ones marked, no NUL."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "")

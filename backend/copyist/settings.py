@@ -41,6 +41,22 @@ class Settings(BaseSettings):
     ocr_confidence_threshold: float = Field(default=0.6, ge=0, le=1)
     ocr_climb_threshold: float = Field(default=0.94, ge=0, le=1)
     ocr_plugins: Names = ()
+    ocr_model: Path | None = None
+    nougat_model: Path | None = None
+    dots_ocr_model_path: Path | None = None
+    dots_ocr_url: Names = ()
+    dots_ocr_server: Literal["vllm", "sglang", "llamacpp", "ollama"] = "vllm"
+    dots_ocr_served_model: str = ""
+    dots_ocr_api_key: str = Field(default="", repr=False)
+    dots_ocr_timeout_s: float = Field(default=180, ge=1)
+    dots_ocr_prompt: Literal["layout", "layout_only", "text"] = "layout"
+    dots_ocr_pages_at_once: int = Field(default=0, ge=0, le=256)
+    dots_ocr_max_pixels: int = Field(default=11_289_600, ge=3136, le=11_289_600)
+    dots_ocr_max_tokens: int = Field(default=16_384, ge=256, le=131_072)
+    dots_ocr_dtype: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
+    dots_ocr_quantization: Literal["none", "int8", "nf4"] = "none"
+    dots_ocr_on_cpu: bool = False
+    model_idle_seconds: float = Field(default=300, ge=0)
     weights_dir: Path = Path("weights")
     weights_download: bool = False
     tessdata_prefix: Path | None = None
@@ -52,6 +68,8 @@ class Settings(BaseSettings):
     max_pages: int = Field(default=2000, ge=1)
     max_pixels: int = Field(default=100_000_000, ge=1)
     wait_max_s: float = Field(default=60, ge=0)
+    fetch_folders: Names = ()
+    fetch_urls: bool = False
 
     # How work is kept from being lost.
     page_window: int = Field(default=0, ge=0)
@@ -63,7 +81,9 @@ class Settings(BaseSettings):
     intake_timeout_s: float = Field(default=60, ge=1)
     worker_max_tasks_per_child: int = Field(default=500, ge=0)
 
-    @field_validator("ocr_fallback", "ocr_languages", "ocr_plugins", "cors_origins", mode="before")
+    @field_validator(
+        "ocr_fallback", "ocr_languages", "ocr_plugins", "cors_origins", "dots_ocr_url", "fetch_folders", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         """Lists are written ``a,b``; for languages ``eng+deu`` is understood too."""
@@ -76,7 +96,7 @@ class Settings(BaseSettings):
     def _as_tesseract_names_them(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(standard_code(name) or name for name in value)
 
-    @field_validator("tessdata_prefix", mode="before")
+    @field_validator("tessdata_prefix", "ocr_model", "nougat_model", "dots_ocr_model_path", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value

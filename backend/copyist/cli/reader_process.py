@@ -17,9 +17,9 @@ from pathlib import Path
 from copyist import log as logs
 from copyist import media, pdflock
 from copyist.cli.reader import Answer, Failed, Opened, OpenFile, PageRead, ReadPage, Ready, Refused, Setup, Stage, Task
-from copyist.engines.base import FAULTS, EngineSettings, Outcome, ReadOptions, Try
+from copyist.engines.base import FAULTS, Outcome, ReadOptions, Try
 from copyist.engines.registry import Registry
-from copyist.engines.setup import make_chain
+from copyist.engines.setup import engine_settings, make_chain
 from copyist.errors import CopyistError, Encrypted, WrongPassword
 from copyist.languages import language_codes
 from copyist.media import MediaKind
@@ -40,8 +40,7 @@ class Desk:
         """Raises ``InvalidOption`` or ``ConfigurationError`` for an engine or language that there is not."""
         self.setup, self.settings, self._channel = setup, setup.settings, channel
         settings = self.settings
-        engines = EngineSettings(settings.weights_dir, settings.tessdata_prefix, download=settings.weights_download)
-        registry = Registry(engines, settings.ocr_plugins)
+        registry = Registry(engine_settings(settings.model_dump()), settings.ocr_plugins)
         self.chain = make_chain(
             registry,
             setup.engine,

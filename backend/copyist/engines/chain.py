@@ -10,21 +10,24 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 
 from copyist.document import Page
-from copyist.engines.base import FAULTS, Availability, Engine, GarbageError, Mode, Outcome, Try
+from copyist.engines.base import FAULTS, Availability, Engine, GarbageError, Mode, NotReady, Outcome, TimedOut, Try
 from copyist.engines.garbage import is_loop
+from copyist.engines.notes import noting
 from copyist.engines.registry import Registry
 from copyist.errors import ConfigurationError, CopyistError, PageDamaged
 
 log = logging.getLogger(__name__)
 
 MOCK = "mock"
-DEFAULT_ORDER = ("dots", "easyocr", "rapidocr", "tesseract", MOCK)
-"""From the best reader to the last resort. Engines that this version does not have are left out."""
+DEFAULT_ORDER = ("trocr", "nougat", "dots", "easyocr", "rapidocr", "tesseract", MOCK)
+"""Those for one kind of page first, then from the best reader to the last resort."""
+INSTEAD = MappingProxyType({Mode.HANDWRITING: Mode.DOCUMENT, Mode.PAPER: Mode.DOCUMENT})
+"""Modes in which engines for another mode read where none of their own is ready: less well, but they read."""
 CLIMB_BELOW = 0.94
 """Page confidence under which ``fast`` tries a dearer engine.
 
@@ -73,12 +76,18 @@ class Chain:
     names: tuple[str, ...]
     strategy: Strategy = Strategy.BEST
     climb_below: float = CLIMB_BELOW
+    wished: str | None = None
+    """The engine that somebody asked for by name; the trail says so when it does not read in the page's mode."""
 
-    def order(self) -> tuple[str, ...]:
-        """The engines in the order in which they are tried: for ``fast`` by cost; ``mock`` last in any case."""
-        real = [name for name in self.names if name != MOCK]
+    def order(self, mode: Mode = Mode.DOCUMENT) -> tuple[str, ...]:
+        """The engines in the order in which they are tried on a page of ``mode``.
+
+        For ``fast`` by cost, with those made for the mode before those that only read it, too; ``mock`` last in any
+        case. Engines for other modes are left out, but for one that was asked for.
+        """
+        real = [name for name in self.names if name != MOCK and (self._reads(name, mode) or name == self.wished)]
         if self.strategy is Strategy.FAST:
-            real.sort(key=lambda name: self.registry.engine_class(name).cost)
+            real.sort(key=lambda name: (not self._is_made_for(name, mode), self.registry.engine_class(name).cost))
         return (*real, *(name for name in self.names if name == MOCK))
 
     def identity(self) -> str:
@@ -86,7 +95,8 @@ class Chain:
 
         A part of the result cache's key: it changes when a model is installed, replaced or taken away.
         """
-        ready = [(name, self.registry.check(name)) for name in self.order()]
+        known = dict.fromkeys(name for mode in Mode for name in self.order(mode))
+        ready = [(name, self.registry.check(name)) for name in known]
         engines = ",".join(f"{name}@{found.version}" for name, found in ready if found.ready)
         return f"{self.strategy}<{self.climb_below:g}:{engines}" if self._climbs else f"{self.strategy}:{engines}"
 
@@ -103,15 +113,14 @@ class Chain:
     ) -> ChainReading:
         """Read one page.
 
-        ``mode`` passes over engines that do not read in it (handwriting may fall to those for documents), ``languages``
-        over engines without a model for one of them. ``skip`` holds engines that are known to
-        have crashed or hung on this page: their try goes into the trail as it is. ``on_start`` hears an engine's name
-        before it is loaded. ``has_ink`` is asked by ``fast`` when a reading holds no text: an empty reading of a page
+        ``mode`` leaves out engines that do not read in it (``INSTEAD`` says who reads for them), ``languages`` passes
+        over engines without a model for one of them. ``skip`` holds engines that are known to have crashed or hung on
+        this page: their try goes into the trail as it is. ``on_start`` hears an engine's name before it is loaded. ``has_ink`` is asked by ``fast`` when a reading holds no text: an empty reading of a page
         that clearly is not blank does not end the climb. Exceptions of ``let_through`` (a page that cannot be rendered,
         a cancel, a time limit) are no engine's fault and leave the chain; every other one is a try that failed.
         """
         climb = _Climb(self.climb_below if self._climbs else 0.0, has_ink)
-        for name in self.order():
+        for name in self.order(mode):
             if climb.page is not None and name == MOCK:
                 break
             refusal = skip.get(name) or self._refusal(name, mode, languages)
@@ -129,28 +138,36 @@ class Chain:
         return self.strategy is Strategy.FAST
 
     def _refusal(self, name: str, mode: Mode, languages: Sequence[str]) -> Try | None:
-        wanted = {mode, Mode.DOCUMENT} if mode is Mode.HANDWRITING else {mode}
-        if not wanted & self.registry.engine_class(name).modes:
+        if not self._reads(name, mode):
             return Try(name, Outcome.NOT_READY, f"It does not read in the mode {mode}.")
         reason = _why_not(self.registry.check(name), languages)
         return Try(name, Outcome.NOT_READY, reason) if reason else None
+
+    def _reads(self, name: str, mode: Mode) -> bool:
+        return bool({mode, INSTEAD.get(mode, mode)} & self.registry.engine_class(name).modes)
+
+    def _is_made_for(self, name: str, mode: Mode) -> bool:
+        modes = self.registry.engine_class(name).modes
+        return mode in modes and (mode is Mode.DOCUMENT or Mode.DOCUMENT not in modes)
 
     def _try(
         self, name: str, read_with: ReadWith, let_through: tuple[type[BaseException], ...]
     ) -> tuple[Try, Page | None]:
         started = time.perf_counter()
-        try:
-            page = read_with(self.registry.load(name))
-            if is_loop(page.text):
-                raise GarbageError("One fragment over and over")
-        except let_through:
-            raise
-        except Exception as error:
-            log.warning("Engine %s did not read the page", name, exc_info=True)
-            outcome, reason = _judge(error)
-            return Try(name, outcome, reason, seconds=time.perf_counter() - started), None
+        with noting() as notes:
+            try:
+                with self.registry.turn(name) as engine:
+                    page = read_with(engine)
+                if is_loop(page.text):
+                    raise GarbageError("One fragment over and over")
+            except let_through:
+                raise
+            except Exception as error:
+                log.warning("Engine %s did not read the page", name, exc_info=not isinstance(error, NotReady))
+                outcome, reason = _judge(error)
+                return Try(name, outcome, reason, time.perf_counter() - started, notes=tuple(notes)), None
         seconds = time.perf_counter() - started
-        return Try(name, Outcome.READ, seconds=seconds, confidence=page.confidence), page
+        return Try(name, Outcome.READ, "", seconds, page.confidence, tuple(notes)), page
 
 
 class _Climb:
@@ -213,7 +230,7 @@ def _is_better(page: Page, than: Page) -> bool:
 def _set_aside(loser: Try, winner: Try, page: Page) -> Try:
     sure = "" if winner.confidence is None else f" at confidence {winner.confidence:.2f}"
     reason = f"The reading by {winner.engine} was kept: {len(page.text)} characters{sure}."
-    return Try(loser.engine, Outcome.KEPT_OTHER, reason, loser.seconds, loser.confidence)
+    return replace(loser, outcome=Outcome.KEPT_OTHER, reason=reason)
 
 
 def _why_not(found: Availability, languages: Sequence[str]) -> str:
@@ -226,6 +243,10 @@ def _why_not(found: Availability, languages: Sequence[str]) -> str:
 
 def _judge(error: Exception) -> tuple[Outcome, str]:
     """What an exception means for the trail, in words without paths or internals."""
+    if isinstance(error, NotReady):
+        return Outcome.NOT_READY, str(error)
+    if isinstance(error, TimedOut):
+        return Outcome.TIMED_OUT, str(error)
     if isinstance(error, GarbageError):
         return Outcome.GARBAGE, "What it gave back is not a reading."
     if isinstance(error, CopyistError):

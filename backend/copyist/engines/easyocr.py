@@ -51,6 +51,8 @@ class EasyOcr:
     needs_gpu = False
     cost = 30.0
     dpi = 200
+    stops = False
+    heavy = True
 
     @classmethod
     def check(cls, settings: EngineSettings) -> Availability:

@@ -26,6 +26,8 @@ class Mock:
     needs_gpu = False
     cost = 0.0
     dpi = 150
+    stops = True
+    heavy = False
 
     @classmethod
     def check(cls, settings: EngineSettings) -> Availability:  # noqa: ARG003

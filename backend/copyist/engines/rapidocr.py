@@ -66,6 +66,8 @@ class RapidOcr:
     needs_gpu = False
     cost = 4.0
     dpi = 200
+    stops = False
+    heavy = True
 
     @classmethod
     def check(cls, settings: EngineSettings) -> Availability:  # noqa: ARG003

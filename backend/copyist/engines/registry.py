@@ -2,7 +2,8 @@
 
 Every engine enters by the same door, a ``"module:Class"`` string; built-in ones are listed here, others come as plugins
 (the setting ``OCR_PLUGINS``). A class is imported when it is first asked about; by the contract that imports nothing
-heavy, and the heavy libraries come with the first page.
+heavy, and the heavy libraries come with the first page. A heavy engine that nobody has used for a while is unloaded, and
+loaded again when it is wanted. One that could not be loaded is not asked again for a minute.
 """
 
 from __future__ import annotations
@@ -11,12 +12,16 @@ import importlib
 import logging
 import os
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from functools import lru_cache
 from types import MappingProxyType
 from typing import cast
 
-from copyist.engines.base import Availability, Engine, EngineSettings
+from copyist.engines.base import Availability, Engine, EngineSettings, NotReady
 from copyist.errors import ConfigurationError, InvalidOption
 
 log = logging.getLogger(__name__)
@@ -31,17 +36,57 @@ BUILT_IN = MappingProxyType(
 )
 
 
+RETRY_LOADING_S = 60.0
+"""How long an engine that could not be loaded counts as not ready: loading it for every page would cost more."""
+
+
+class State(StrEnum):
+    """How far an engine is in this process."""
+
+    UNLOADED = "unloaded"
+    LOADING = "loading"
+    LOADED = "loaded"
+    FAILED = "failed"
+
+
+def _tell_nobody(_name: str, _state: State) -> None:
+    """Hear of an engine's state for somebody who does not ask."""
+
+
+@dataclass
+class _Slot:
+    """One engine in this process. ``turns`` lets in as many readers as it takes at once."""
+
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    engine: Engine | None = None
+    turns: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(1))
+    readers: int = 0
+    used_at: float = 0.0
+    refusal: str = ""
+    refused_until: float = 0.0
+
+
 class Registry:
     """The engines of one configuration, and one loaded instance of each that was used.
 
-    Loading is guarded by a lock; reading is not, since a worker's process reads one page at a time.
+    ``idle_s`` is after how many seconds without a reader a heavy engine is unloaded; 0 keeps it. ``on_state`` hears when
+    an engine is loaded, was loaded, failed to load or was unloaded. Safe to use from threads.
     """
 
-    def __init__(self, settings: EngineSettings, plugins: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        settings: EngineSettings,
+        plugins: Iterable[str] = (),
+        *,
+        idle_s: float = 0.0,
+        on_state: Callable[[str, State], object] = _tell_nobody,
+    ) -> None:
         self.settings = settings
         self._doors = dict(BUILT_IN)
         self._classes: dict[str, type[Engine]] = {}
-        self._loaded: dict[str, Engine] = {}
+        self._slots: dict[str, _Slot] = {}
+        self._idle_s, self._on_state = idle_s, on_state
+        self._caretaker: threading.Thread | None = None
         self._lock = threading.Lock()
         for door in plugins:
             engine = _import_plugin(door)
@@ -66,7 +111,9 @@ class Registry:
     def check(self, name: str) -> Availability:
         """Whether ``name`` can read here. Raises only for a name that does not exist."""
         try:
-            return self.engine_class(name).check(self.settings)
+            found = self.engine_class(name).check(self.settings)
+            refusal = self._refusal(name)
+            return replace(found, ready=False, reason=refusal) if found.ready and refusal else found
         except InvalidOption:
             raise
         except Exception:
@@ -78,24 +125,100 @@ class Registry:
         return {name: self.check(name) for name in self.names}
 
     def load(self, name: str) -> Engine:
-        """The one instance of ``name`` in this process, made on first use; raises whatever its constructor raises."""
-        with self._lock:
-            if name not in self._loaded:
-                self._loaded[name] = self.engine_class(name)(self.settings)
-            return self._loaded[name]
+        """The one instance of ``name`` in this process, made on first use.
+
+        Raises ``NotReady`` while a failure to load it is fresh, and else whatever its constructor raises.
+        """
+        engine_class, slot = self.engine_class(name), self._slot(name)
+        with slot.lock:
+            if slot.engine is None:
+                if self._refusal(name):
+                    raise NotReady(slot.refusal)
+                slot.engine = self._load(name, engine_class, slot)
+                slot.used_at = time.monotonic()
+                self._take_care()
+            return slot.engine
+
+    @contextmanager
+    def turn(self, name: str) -> Iterator[Engine]:
+        """Read with ``name``: wait for a turn, as many at once as it takes, and keep it loaded meanwhile."""
+        slot = self._slot(name)
+        with slot.lock:
+            # From here on it is not unloaded, so that nobody who waits for a turn is left without an engine.
+            slot.readers += 1
+        try:
+            engine = self.load(name)
+            with slot.turns:
+                yield engine
+        finally:
+            with slot.lock:
+                slot.readers -= 1
+                slot.used_at = time.monotonic()
 
     def close(self) -> None:
         """Close every loaded engine; the registry can be used again and loads them anew."""
+        for name in list(self._slots):
+            self._unload(name)
+
+    def unload_idle(self) -> None:
+        """Unload heavy engines that nobody has used for ``idle_s`` seconds."""
+        for name, slot in list(self._slots.items()):
+            with slot.lock:
+                if self._is_idle(name, slot):
+                    log.info("Engine %s was idle for %g s and is unloaded", name, self._idle_s)
+                    self._unload(name)
+
+    def _slot(self, name: str) -> _Slot:
         with self._lock:
-            loaded, self._loaded = self._loaded, {}
-        for name, engine in loaded.items():
+            return self._slots.setdefault(name, _Slot())
+
+    def _load(self, name: str, engine_class: type[Engine], slot: _Slot) -> Engine:
+        self._on_state(name, State.LOADING)
+        try:
+            engine = engine_class(self.settings)
+        except Exception as error:
+            slot.refusal = str(error) if isinstance(error, NotReady) else "It could not be loaded; the log has why."
+            slot.refused_until = time.monotonic() + RETRY_LOADING_S
+            self._on_state(name, State.FAILED)
+            raise
+        slot.turns = threading.Semaphore(max(1, engine_class.check(self.settings).at_once))
+        self._on_state(name, State.LOADED)
+        return engine
+
+    def _unload(self, name: str) -> None:
+        slot = self._slot(name)
+        with slot.lock:
+            engine, slot.engine = slot.engine, None
+            if engine is None:
+                return
             try:
                 engine.close()
             except Exception:
                 log.exception("Engine %s did not close cleanly", name)
+            self._on_state(name, State.UNLOADED)
+
+    def _refusal(self, name: str) -> str:
+        slot = self._slots.get(name)
+        return slot.refusal if slot and slot.engine is None and time.monotonic() < slot.refused_until else ""
+
+    def _is_idle(self, name: str, slot: _Slot) -> bool:
+        used = slot.readers or time.monotonic() - slot.used_at < self._idle_s
+        return bool(slot.engine and self.engine_class(name).heavy and not used)
+
+    def _take_care(self) -> None:
+        """Look after idle engines from a thread, started with the first engine, in the process that has it."""
+        if self._idle_s and self._caretaker is None:
+            self._caretaker = threading.Thread(target=self._look_after, name="idle-engines", daemon=True)
+            self._caretaker.start()
+
+    def _look_after(self) -> None:
+        while True:
+            time.sleep(min(max(self._idle_s / 4, 0.05), 5.0))
+            self.unload_idle()
 
     def _forget(self) -> None:
-        self._loaded = {}
+        self._slots = {}
+        self._caretaker = None
         self._lock = threading.Lock()
 
 

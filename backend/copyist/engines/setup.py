@@ -2,10 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from copyist.engines.base import DotsSettings, EngineSettings
 from copyist.engines.chain import MOCK, Chain, Strategy, chain_order
 from copyist.engines.registry import Registry
+
+
+def engine_settings(values: Mapping[str, Any]) -> EngineSettings:
+    """What engines may know of the configuration; ``values`` are the settings by name, in small letters."""
+    return EngineSettings(
+        weights=values["weights_dir"],
+        tessdata=values["tessdata_prefix"],
+        download=values["weights_download"],
+        trocr=values["ocr_model"],
+        nougat=values["nougat_model"],
+        dots=DotsSettings(
+            servers=tuple(values["dots_ocr_url"]),
+            flavour=values["dots_ocr_server"],
+            served_model=values["dots_ocr_served_model"],
+            api_key=values["dots_ocr_api_key"],
+            timeout_s=values["dots_ocr_timeout_s"],
+            model_path=values["dots_ocr_model_path"],
+            dtype=values["dots_ocr_dtype"],
+            quantization=values["dots_ocr_quantization"],
+            on_cpu=values["dots_ocr_on_cpu"],
+            at_once=values["dots_ocr_pages_at_once"],
+            max_pixels=values["dots_ocr_max_pixels"],
+            max_tokens=values["dots_ocr_max_tokens"],
+            prompt=values["dots_ocr_prompt"],
+        ),
+    )
 
 
 def make_chain(
@@ -25,4 +53,4 @@ def make_chain(
         registry.engine_class(wish)
     # A real engine is never placed after mock, so somebody who wants mock wants nothing else.
     names = (MOCK,) if wish == MOCK else chain_order(wish or backend, fallback or None, registry.names)
-    return Chain(registry, names, Strategy.BEST if wish else Strategy(strategy), climb_below)
+    return Chain(registry, names, Strategy.BEST if wish else Strategy(strategy), climb_below, wished=wish)

@@ -62,6 +62,8 @@ class Tesseract:
     needs_gpu = False
     cost = 2.0
     dpi = 300
+    stops = False
+    heavy = False
 
     @classmethod
     def check(cls, settings: EngineSettings) -> Availability:

@@ -29,10 +29,11 @@ from copyist.db import presence  # noqa: E402
 from copyist.engines.base import Outcome  # noqa: E402
 from copyist.engines.chain import chain_order  # noqa: E402
 from copyist.engines.registry import Registry  # noqa: E402
+from copyist.engines.setup import engine_settings  # noqa: E402
 from copyist.errors import ConfigurationError  # noqa: E402
 from copyist.lifeline import end_with_parent  # noqa: E402
 from copyist.queue import upkeep  # noqa: E402
-from copyist.queue.context import context, engine_settings, forget_parent  # noqa: E402
+from copyist.queue.context import context, forget_parent  # noqa: E402
 from copyist.queue.routing import SWEEP, Queue, celery_app  # noqa: E402
 from copyist.settings import Settings  # noqa: E402
 
@@ -43,7 +44,7 @@ def _settings() -> Settings:
     """The settings, with engines that exist; where one cannot work, the process ends with ``EX_CONFIG``."""
     try:
         found = configuration.load()
-        registry = Registry(engine_settings(found), found.ocr_plugins)
+        registry = Registry(engine_settings(found.model_dump()), found.ocr_plugins)
         chain_order(found.ocr_backend, found.ocr_fallback or None, registry.names)
         _check_languages(found, registry)
     except ConfigurationError as error:

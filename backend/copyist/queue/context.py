@@ -14,20 +14,15 @@ from typing import Any
 from copyist import settings as configuration
 from copyist.db import migrate
 from copyist.db.session import Database
-from copyist.document import Mode
-from copyist.engines.base import EngineSettings, ReadOptions
+from copyist.document import Decoding, Mode
+from copyist.engines.base import ReadOptions, Stop
 from copyist.engines.chain import Chain
 from copyist.engines.registry import Registry
-from copyist.engines.setup import make_chain
+from copyist.engines.setup import engine_settings, make_chain
 from copyist.pipeline.flow import render_settings
 from copyist.queue.routing import Queue, Sender, celery_app
 from copyist.settings import Settings
 from copyist.storage import Storage
-
-
-def engine_settings(settings: Settings) -> EngineSettings:
-    """What engines may know of the configuration."""
-    return EngineSettings(settings.weights_dir, settings.tessdata_prefix, download=settings.weights_download)
 
 
 @dataclass
@@ -53,15 +48,20 @@ class Context:
             climb_below=settings.ocr_climb_threshold,
         )
 
-    def read_options(self, options: Mapping[str, Any]) -> ReadOptions:
-        """A job's options as engines take them."""
-        languages = tuple(options.get("languages") or self.settings.ocr_languages)
-        return ReadOptions(mode=Mode(options.get("mode", Mode.DOCUMENT)), languages=languages)
+    def read_options(self, options: Mapping[str, Any], stop: Stop | None = None) -> ReadOptions:
+        """A job's options as engines take them; ``stop`` ends the reading."""
+        return ReadOptions(
+            mode=Mode(options.get("mode", Mode.DOCUMENT)),
+            languages=tuple(options.get("languages") or self.settings.ocr_languages),
+            decoding=Decoding.model_validate(options.get("decoding") or {}),
+            stop=stop or Stop(),
+        )
 
     def cache_key(self, sha256: str, number: int, options: Mapping[str, Any], identity: str) -> str:
         """Where a reading is kept for the next time: a hash of all that it depends on. ``identity`` is its chain's."""
         read = self.read_options(options)
         parts = [sha256, number, render_settings(), identity, read.mode, read.languages, options.get("text")]
+        parts.append(read.decoding.model_dump(exclude_none=True))
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def queues(self) -> list[str]:
@@ -101,7 +101,7 @@ def build(settings: Settings) -> Context:
         db=Database(settings.database),
         storage=Storage(settings.storage),
         sender=Sender(celery_app(settings.redis_url), settings.redis_url),
-        registry=Registry(engine_settings(settings), settings.ocr_plugins),
+        registry=Registry(engine_settings(settings.model_dump()), settings.ocr_plugins),
         holder=f"{socket.gethostname()}:{os.getpid()}",
     )
 
