@@ -9,9 +9,10 @@ from collections.abc import Sequence
 
 from copyist.document import Block, Box, Line, Page
 from copyist.engines.base import Availability, EngineSettings, Mode, PageImage, ReadOptions
+from copyist.engines.notes import note
 
 PLUGINS = tuple(
-    f"tests.faulty_engines:{name}" for name in ("Crash", "CrashOnWide", "Hang", "Garbage", "Broken", "Slow")
+    f"tests.faulty_engines:{name}" for name in ("Crash", "CrashOnWide", "Hang", "Garbage", "Broken", "Slow", "OnGpu")
 )
 SLOW_S = float(os.environ.get("SLOW_ENGINE_S", "1"))
 
@@ -110,3 +111,31 @@ class Slow(Faulty):
     def read(self, images: Sequence[PageImage], options: ReadOptions) -> list[Page]:
         time.sleep(SLOW_S * len(images))
         return super().read(images, options)
+
+
+class OnGpu(Slow):
+    """Needs a GPU, which is there where ``PRETEND_GPU`` is set; reads four pages at once and heeds ``Stop``."""
+
+    name = "on-gpu"
+    text = "A line that was read on a GPU"
+    needs_gpu = True
+    stops = True
+    heavy = True
+
+    @classmethod
+    def check(cls, settings: EngineSettings) -> Availability:
+        if not os.environ.get("PRETEND_GPU"):
+            return Availability(ready=False, reason="There is no GPU here.")
+        return Availability(ready=True, version="1", device="a pretended GPU", model="pretended", at_once=4)
+
+    def __init__(self, settings: EngineSettings) -> None:
+        super().__init__(settings)
+        time.sleep(float(os.environ.get("LOADING_S", "0")))
+
+    def read(self, images: Sequence[PageImage], options: ReadOptions) -> list[Page]:
+        until = time.monotonic() + SLOW_S
+        note("It took its time.")
+        while time.monotonic() < until:
+            options.stop.check()
+            time.sleep(0.05)
+        return [self.page(image) for image in images]

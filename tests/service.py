@@ -48,15 +48,18 @@ class Service:
         for name in list(self.processes):
             self.kill(name)
 
-    def start(self, *names: str) -> Self:
-        """Start parts: ``api``, ``beat``, or ``worker`` with anything after it (``worker-2``)."""
+    def start(self, *names: str, **settings: str) -> Self:
+        """Start parts: ``api``, ``beat``, or ``worker`` with anything after it (``worker-2``).
+
+        ``settings`` are for these parts alone.
+        """
         for name in names:
             part, *_ = name.split("-")
             extra = ["--port", str(self.port)] if part == "api" else []
             with (self.folder / f"{name}.log").open("ab") as log:
                 self.processes[name] = subprocess.Popen(
                     [sys.executable, "-m", "copyist", part, *extra],
-                    env=self.environment,
+                    env=self.environment | settings,
                     cwd=self.folder,
                     stdout=log,
                     stderr=log,

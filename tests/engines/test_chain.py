@@ -8,9 +8,21 @@ import numpy as np
 import pytest
 
 from copyist.document import Page
-from copyist.engines.base import Availability, Engine, EngineSettings, Outcome, PageImage, ReadOptions, Try
+from copyist.engines.base import (
+    Availability,
+    Engine,
+    EngineSettings,
+    Mode,
+    NotReady,
+    Outcome,
+    PageImage,
+    ReadOptions,
+    TimedOut,
+    Try,
+)
 from copyist.engines.chain import Chain, ChainReading, Strategy, chain_order
 from copyist.engines.garbage import is_loop
+from copyist.engines.notes import note
 from copyist.engines.registry import Registry
 from copyist.errors import ConfigurationError, PageDamaged
 from tests.faulty_engines import PLUGINS, Faulty
@@ -67,7 +79,31 @@ class Huge(Faulty):
         raise MemoryError
 
 
-HERE = tuple(f"{__name__}:{c.__name__}" for c in (Cheap, Dear, Terse, Blind, Absent, German, Unloadable, Huge))
+class Away(Faulty):
+    """Seemed to be there, and its server is not."""
+
+    name = "away"
+
+    def read(self, images: Sequence[PageImage], options: ReadOptions) -> list[Page]:
+        note("The server was asked three times.")
+        raise NotReady("The server does not answer; start it.")
+
+
+class Late(Faulty):
+    name = "late"
+
+    def read(self, images: Sequence[PageImage], options: ReadOptions) -> list[Page]:
+        raise TimedOut("It did not finish within 2 s.")
+
+
+class Scribe(Faulty):
+    """Made for handwriting, and dear."""
+
+    name, cost, modes = "scribe", 50.0, frozenset({Mode.HANDWRITING})
+
+
+FAKES = (Cheap, Dear, Terse, Blind, Absent, German, Unloadable, Huge, Away, Late, Scribe)
+HERE = tuple(f"{__name__}:{fake.__name__}" for fake in FAKES)
 
 
 @pytest.fixture(scope="module")
@@ -261,3 +297,45 @@ def test_a_loop_is_garbage(text: str) -> None:
 )
 def test_repetition_that_people_write_is_not(text: str) -> None:
     assert not is_loop(text)
+
+
+def test_an_engine_that_proves_to_be_absent_is_not_ready_in_its_own_words_and_nothing_is_cached(
+    registry: Registry,
+) -> None:
+    reading = read(registry, "away", "dear")
+    assert story(reading) == [("away", "not_ready"), ("dear", "read")]
+    assert reading.trail[0].reason == "The server does not answer; start it."
+    assert not reading.may_be_cached
+
+
+def test_what_an_engine_noted_is_in_the_trail_whether_it_read_or_not(registry: Registry) -> None:
+    reading = read(registry, "away", "dear")
+    assert [step.notes for step in reading.trail] == [("The server was asked three times.",), ()]
+
+
+def test_an_engine_that_was_stopped_for_time_is_left_behind(registry: Registry) -> None:
+    trail = read(registry, "late", "dear").trail
+    assert [(step.outcome, step.reason) for step in trail] == [
+        (Outcome.TIMED_OUT, "It did not finish within 2 s."),
+        (Outcome.READ, ""),
+    ]
+
+
+@pytest.mark.parametrize("strategy", list(Strategy))
+def test_engines_made_for_a_mode_come_first_in_it_and_are_not_mentioned_in_others(
+    registry: Registry, strategy: Strategy
+) -> None:
+    names = ("scribe", "dear", "mock")
+    assert story(read(registry, *names, mode=Mode.HANDWRITING, strategy=strategy)) == [("scribe", "read")]
+    assert story(read(registry, *names, mode=Mode.DOCUMENT, strategy=strategy)) == [("dear", "read")]
+
+
+def test_an_engine_that_was_asked_for_is_mentioned_where_it_does_not_read_the_mode(registry: Registry) -> None:
+    chain = Chain(registry, ("scribe", "dear"), wished="scribe")
+    reading = chain.read(read_with, mode=Mode.DOCUMENT)
+    assert story(reading) == [("scribe", "not_ready"), ("dear", "read")]
+    assert "mode document" in reading.trail[0].reason
+
+
+def test_papers_fall_to_the_engines_for_documents(registry: Registry) -> None:
+    assert story(read(registry, "tesseract", mode=Mode.PAPER))[0][0] == "tesseract"

@@ -24,6 +24,7 @@ class Wishes:
     labels: dict[str, Any]
     priority: Priority
     queue: Queue
+    home_queue: Queue
     warnings: tuple[str, ...]
 
 
@@ -57,7 +58,8 @@ def check(
         options=options,
         labels=_labels(metadata),
         priority=Priority(priority),
-        queue=_queue(engine, engines, backend),
+        queue=_queue(engine, engines, backend, only_ready=True),
+        home_queue=_queue(engine, engines, backend, only_ready=False),
         warnings=_warnings(engine, engines),
     )
 
@@ -89,13 +91,14 @@ def _labels(metadata: str | None) -> dict[str, Any]:
     return labels
 
 
-def _queue(engine: str | None, engines: Mapping[str, Mapping[str, Any]], backend: str) -> Queue:
-    """Pages go to the GPU queue when the chain starts at an engine that needs one and somebody has it ready."""
-    if engine is None and backend == "auto":
-        ready_on_gpu = any(facts["needs_gpu"] and facts["ready"] for facts in engines.values())
-        return Queue.GPU if ready_on_gpu else Queue.CPU
-    start = engines.get(engine or backend)
-    return Queue.GPU if start and start["needs_gpu"] and start["ready"] else Queue.CPU
+def _queue(engine: str | None, engines: Mapping[str, Mapping[str, Any]], backend: str, *, only_ready: bool) -> Queue:
+    """Pages belong on the GPU queue when the chain starts at an engine that needs one.
+
+    They go there now when somebody has it ready.
+    """
+    wanted = engines.keys() if engine is None and backend == "auto" else {engine or backend}
+    starts = [facts for name, facts in engines.items() if name in wanted and (facts["ready"] or not only_ready)]
+    return Queue.GPU if any(facts["needs_gpu"] for facts in starts) else Queue.CPU
 
 
 def _warnings(engine: str | None, engines: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:

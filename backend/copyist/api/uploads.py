@@ -110,6 +110,7 @@ def _write(service: Service, filename: str, kind: MediaKind, content: IO[bytes],
             labels=wishes.labels,
             priority=wishes.priority.rank,
             queue=wishes.queue.value,
+            home_queue=wishes.home_queue.value,
             warnings=wishes.warnings,
         )
     # Whoever forgets the last job with these bytes deletes them while holding the file's row, which our row waited for.

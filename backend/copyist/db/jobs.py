@@ -30,9 +30,13 @@ def create(
     labels: Mapping[str, Any],
     priority: int,
     queue: str,
+    home_queue: str = "",
     warnings: Sequence[str] = (),
 ) -> Job:
-    """Write down an upload. The file's row is shared by all jobs with the same bytes."""
+    """Write down an upload. The file's row is shared by all jobs with the same bytes.
+
+    ``home_queue`` is where its pages belong, when that is not the queue that they are sent to now.
+    """
     file = insert(session, File).values(sha256=sha256, size=size, kind=kind)
     session.execute(file.on_conflict_do_nothing())
     job = Job(
@@ -43,6 +47,7 @@ def create(
         labels=dict(labels),
         priority=priority,
         queue=queue,
+        home_queue=home_queue or queue,
         warnings=list(warnings),
         sent_at=now(),
     )
@@ -212,6 +217,14 @@ def recover_intake(session: Session, job_id: str, *, max_attempts: int) -> bool:
         return end(session, job, JobStatus.FAILED, IntakeCrashed(attempts=job.attempts))
     job.lease_until, job.lease_token, job.sent_at = now(), None, None
     return False
+
+
+def give_back_intake(session: Session, job_id: str, token: str) -> None:
+    """Put a job back as if its intake had not been begun."""
+    job = held(session, job_id, token)
+    if job is not None and job.pages_total is None:
+        job.attempts -= 1
+        job.lease_until, job.lease_token, job.sent_at = now(), None, None
 
 
 def queue_position(session: Session, job: Job) -> int | None:

@@ -158,6 +158,11 @@ def _put_back(page: Page) -> None:
     page.status, page.lease_token, page.lease_until, page.sent_at = PageStatus.PENDING, None, None, None
 
 
+def attempts(session: Session, job_id: str, number: int) -> int:
+    """How often the page was taken by somebody."""
+    return session.scalar(select(Page.attempts).where(Page.job_id == job_id, Page.number == number)) or 0
+
+
 def finish(
     session: Session,
     lease: Lease,

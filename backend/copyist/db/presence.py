@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from copyist.db.insert import insert
 from copyist.db.tables import Worker, now
 
-ALIVE_S = 30.0
-"""A worker not seen for longer is taken for gone; it shows itself every few seconds."""
+ALIVE_S = 20.0
+"""A worker not seen for longer is taken for gone; it shows itself every five seconds."""
 
 
 def show(
@@ -43,6 +43,16 @@ def capacity(session: Session) -> dict[str, int]:
         for queue in worker.queues:
             counts[queue] = counts.get(queue, 0) + worker.concurrency
     return counts
+
+
+def on_gpu(session: Session) -> set[str]:
+    """The queues that a living worker serves with an engine that needs a GPU and is ready."""
+    ready = [
+        worker
+        for worker in alive(session)
+        if any(facts.get("needs_gpu") and facts["ready"] for facts in worker.engines.values())
+    ]
+    return {queue for worker in ready for queue in worker.queues}
 
 
 def engines(session: Session) -> dict[str, dict[str, Any]]:

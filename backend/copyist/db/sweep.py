@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from copyist.db.states import PAGE_OPEN, JobStatus, PageStatus
+from copyist.db.states import JOB_OPEN, PAGE_OPEN, JobStatus, PageStatus
 from copyist.db.tables import Job, Page, now
 
 BATCH = 500
@@ -106,21 +106,44 @@ def intakes_of_task(session: Session, task_id: str) -> list[str]:
     return list(session.scalars(select(Job.id).where(Job.status == JobStatus.PROCESSING, mine)))
 
 
+def waiting_jobs(session: Session, queue: str, limit: int) -> list[str]:
+    """Ids of jobs of ``queue`` whose intake was sent and nobody has taken, the most urgent and oldest first."""
+    found = select(Job.id).where(UNTAKEN, Job.queue == queue, Job.attempts == 0, Job.sent_at.is_not(None))
+    return list(session.scalars(found.order_by(Job.priority, Job.sent_at).limit(limit)))
+
+
+def waiting_pages(session: Session, queue: str, limit: int) -> list[tuple[str, int]]:
+    """Pages of ``queue`` that were sent and that nobody has tried yet, the most urgent and oldest first."""
+    found = (
+        select(Page.job_id, Page.number)
+        .join(Job)
+        .where(Page.status == PageStatus.PENDING, Page.sent_at.is_not(None), Page.attempts == 0, Job.queue == queue)
+        .where(Job.status == JobStatus.PROCESSING)
+    )
+    return [
+        (job, number)
+        for job, number in session.execute(found.order_by(Job.priority, Page.sent_at, Page.number).limit(limit))
+    ]
+
+
 def open_queues(session: Session) -> set[str]:
     """Queues that open jobs wait on."""
-    open_states = (JobStatus.PENDING, JobStatus.PROCESSING)
-    return set(session.scalars(select(Job.queue).where(Job.status.in_(open_states)).distinct()))
+    return set(session.scalars(select(Job.queue).where(Job.status.in_(JOB_OPEN)).distinct()))
 
 
-def reroute(session: Session, from_queue: str, to_queue: str) -> None:
-    """Move what waits on a queue that nobody serves to one that somebody does."""
-    moved = list(
-        session.scalars(
-            select(Job.id)
-            .where(Job.queue == from_queue, Job.status.in_((JobStatus.PENDING, JobStatus.PROCESSING)))
-            .limit(BATCH)
-        )
-    )
+def strangers(session: Session) -> set[tuple[str, str]]:
+    """Open jobs that are not where they belong, as pairs of the queue they wait on and the one they belong to."""
+    away = select(Job.queue, Job.home_queue).where(Job.status.in_(JOB_OPEN), Job.queue != Job.home_queue).distinct()
+    return {(queue, home) for queue, home in session.execute(away)}
+
+
+def reroute(session: Session, from_queue: str, to_queue: str, *, home: str | None = None) -> None:
+    """Move what waits on one queue to another; with ``home`` only jobs that belong there.
+
+    What is being read is finished where it is, and a page that was sent is sent again: who takes it first reads it.
+    """
+    here = Job.queue == from_queue if home is None else and_(Job.queue == from_queue, Job.home_queue == home)
+    moved = list(session.scalars(select(Job.id).where(here, Job.status.in_(JOB_OPEN)).limit(BATCH)))
     moving = Job.id.in_(moved)
     session.execute(update(Job).where(moving).values(queue=to_queue).execution_options(synchronize_session=False))
     session.execute(

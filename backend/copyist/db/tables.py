@@ -73,6 +73,8 @@ class Job(Base):
     labels: Mapped[dict[str, Any]] = mapped_column("metadata")
     priority: Mapped[int]
     queue: Mapped[str]
+    home_queue: Mapped[str] = mapped_column(server_default="")
+    """Where its pages belong; ``queue`` differs while nobody serves that."""
     pages_total: Mapped[int | None]
     warnings: Mapped[list[Any]] = mapped_column(default=list)
     error_code: Mapped[str | None]

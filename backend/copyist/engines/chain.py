@@ -15,7 +15,18 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from copyist.document import Page
-from copyist.engines.base import FAULTS, Availability, Engine, GarbageError, Mode, NotReady, Outcome, TimedOut, Try
+from copyist.engines.base import (
+    FAULTS,
+    Availability,
+    Engine,
+    GarbageError,
+    Mode,
+    NotReady,
+    Outcome,
+    Stop,
+    TimedOut,
+    Try,
+)
 from copyist.engines.garbage import is_loop
 from copyist.engines.notes import noting
 from copyist.engines.registry import Registry
@@ -65,7 +76,12 @@ class ChainReading:
     @property
     def may_be_cached(self) -> bool:
         """Whether the same page would be read the same way again: nothing broke, and a real engine read it."""
-        return self.page is not None and not self.degraded and not any(step.outcome in FAULTS for step in self.trail)
+        return self.page is not None and not self.degraded and not any(map(_broke, self.trail))
+
+
+def _broke(step: Try) -> bool:
+    """Whether a step may go otherwise the next time: a fault, or an engine that was tried and proved to be absent."""
+    return step.outcome in FAULTS or (step.outcome is Outcome.NOT_READY and step.seconds > 0)
 
 
 @dataclass(frozen=True)
@@ -108,6 +124,8 @@ class Chain:
         languages: Sequence[str] = (),
         skip: Mapping[str, Try] = _NO_SKIPS,
         on_start: Callable[[str], object] = _tell_nobody,
+        on_turn: Callable[[str], object] = _tell_nobody,
+        stop: Stop | None = None,
         has_ink: Callable[[], bool] = lambda: False,
         let_through: tuple[type[BaseException], ...] = (PageDamaged,),
     ) -> ChainReading:
@@ -115,9 +133,11 @@ class Chain:
 
         ``mode`` leaves out engines that do not read in it (``INSTEAD`` says who reads for them), ``languages`` passes
         over engines without a model for one of them. ``skip`` holds engines that are known to have crashed or hung on
-        this page: their try goes into the trail as it is. ``on_start`` hears an engine's name before it is loaded. ``has_ink`` is asked by ``fast`` when a reading holds no text: an empty reading of a page
-        that clearly is not blank does not end the climb. Exceptions of ``let_through`` (a page that cannot be rendered,
-        a cancel, a time limit) are no engine's fault and leave the chain; every other one is a try that failed.
+        this page: their try goes into the trail as it is. ``on_start`` hears an engine's name before it is loaded,
+        ``on_turn`` when it begins to read this page; ``stop`` ends the waiting between the two.
+        ``has_ink`` is asked by ``fast`` when a reading holds no text: an empty reading of a page that clearly is not
+        blank does not end the climb. Exceptions of ``let_through`` (a page that cannot be rendered, a cancel) are no
+        engine's fault and leave the chain; every other one is a try that failed.
         """
         climb = _Climb(self.climb_below if self._climbs else 0.0, has_ink)
         for name in self.order(mode):
@@ -128,7 +148,7 @@ class Chain:
                 climb.trail.append(refusal)
                 continue
             on_start(name)
-            climb.add(*self._try(name, read_with, let_through))
+            climb.add(*self._try(name, read_with, on_turn, stop, let_through))
             if climb.is_done():
                 break
         return ChainReading(climb.page, tuple(climb.trail), degraded=climb.kept == MOCK)
@@ -151,12 +171,18 @@ class Chain:
         return mode in modes and (mode is Mode.DOCUMENT or Mode.DOCUMENT not in modes)
 
     def _try(
-        self, name: str, read_with: ReadWith, let_through: tuple[type[BaseException], ...]
+        self,
+        name: str,
+        read_with: ReadWith,
+        on_turn: Callable[[str], object],
+        stop: Stop | None,
+        let_through: tuple[type[BaseException], ...],
     ) -> tuple[Try, Page | None]:
         started = time.perf_counter()
         with noting() as notes:
             try:
-                with self.registry.turn(name) as engine:
+                with self.registry.turn(name, stop) as engine:
+                    on_turn(name)
                     page = read_with(engine)
                 if is_loop(page.text):
                     raise GarbageError("One fragment over and over")

@@ -11,12 +11,18 @@ import pynvml
 
 @dataclass(frozen=True)
 class Gpu:
-    """One card: its number as NVIDIA's driver counts, its name, its memory in bytes."""
+    """One card: its number as NVIDIA's driver counts, its name, its memory in bytes, its compute capability."""
 
     index: int
     name: str
     total_bytes: int
     free_bytes: int
+    capability: tuple[int, int] = (0, 0)
+
+    @property
+    def has_bf16(self) -> bool:
+        """Whether it computes in bfloat16 by itself, as cards from Ampere on do; torch emulates it on older ones."""
+        return self.capability >= (8, 0)
 
 
 def gpus() -> tuple[Gpu, ...]:
@@ -32,6 +38,11 @@ def gpus() -> tuple[Gpu, ...]:
     finally:
         pynvml.nvmlShutdown()
     return tuple(card for card, uuid in found if _is_visible(card, uuid))
+
+
+def use_only(card: Gpu) -> None:
+    """Leave this one card to this process; only before torch is loaded."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = str(card.index)
 
 
 def why_no_cuda() -> str:
@@ -53,7 +64,8 @@ def _card(index: int) -> tuple[Gpu, str]:
     handle = pynvml.nvmlDeviceGetHandleByIndex(index)
     memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
     name, uuid = (str(ask(handle)) for ask in (pynvml.nvmlDeviceGetName, pynvml.nvmlDeviceGetUUID))
-    return Gpu(index, name, int(memory.total), int(memory.free)), uuid
+    major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+    return Gpu(index, name, int(memory.total), int(memory.free), (int(major), int(minor))), uuid
 
 
 def _is_visible(card: Gpu, uuid: str) -> bool:

@@ -2,8 +2,8 @@
 
 Every engine enters by the same door, a ``"module:Class"`` string; built-in ones are listed here, others come as plugins
 (the setting ``OCR_PLUGINS``). A class is imported when it is first asked about; by the contract that imports nothing
-heavy, and the heavy libraries come with the first page. A heavy engine that nobody has used for a while is unloaded, and
-loaded again when it is wanted. One that could not be loaded is not asked again for a minute.
+heavy, and the heavy libraries come with the first page. A heavy engine that nobody has used for a while is unloaded,
+and loaded again when it is wanted. One that could not be loaded is not asked again for a minute.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
 from types import MappingProxyType
-from typing import cast
+from typing import Protocol, cast
 
-from copyist.engines.base import Availability, Engine, EngineSettings, NotReady
+from copyist.engines.base import Availability, Engine, EngineSettings, NotReady, Stop
 from copyist.errors import ConfigurationError, InvalidOption
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,9 @@ BUILT_IN = MappingProxyType(
 
 RETRY_LOADING_S = 60.0
 """How long an engine that could not be loaded counts as not ready: loading it for every page would cost more."""
+
+
+_LOOK_EVERY_S = 0.2
 
 
 class State(StrEnum):
@@ -66,11 +69,24 @@ class _Slot:
     refused_until: float = 0.0
 
 
+class _Waitable(Protocol):
+    """A lock or a semaphore."""
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool: ...
+
+
+def _wait_for(lock: _Waitable, stop: Stop | None) -> None:
+    """Acquire ``lock``, unless ``stop`` is asked first: then raise its reason."""
+    while not lock.acquire(timeout=_LOOK_EVERY_S):
+        if stop is not None:
+            stop.check()
+
+
 class Registry:
     """The engines of one configuration, and one loaded instance of each that was used.
 
-    ``idle_s`` is after how many seconds without a reader a heavy engine is unloaded; 0 keeps it. ``on_state`` hears when
-    an engine is loaded, was loaded, failed to load or was unloaded. Safe to use from threads.
+    ``idle_s`` is after how many seconds without a reader a heavy engine is unloaded; 0 keeps it. ``on_state`` hears
+    when an engine is loaded, was loaded, failed to load or was unloaded. Safe to use from threads.
     """
 
     def __init__(
@@ -140,20 +156,37 @@ class Registry:
             return slot.engine
 
     @contextmanager
-    def turn(self, name: str) -> Iterator[Engine]:
-        """Read with ``name``: wait for a turn, as many at once as it takes, and keep it loaded meanwhile."""
+    def turn(self, name: str, stop: Stop | None = None) -> Iterator[Engine]:
+        """Read with ``name``: wait for a turn, as many at once as it takes, and keep it loaded meanwhile.
+
+        ``stop`` ends the waiting, too.
+        """
         slot = self._slot(name)
-        with slot.lock:
+        _wait_for(slot.lock, stop)
+        try:
             # From here on it is not unloaded, so that nobody who waits for a turn is left without an engine.
             slot.readers += 1
+        finally:
+            slot.lock.release()
         try:
-            engine = self.load(name)
-            with slot.turns:
+            _wait_for(slot.lock, stop)
+            try:
+                engine, turns = self.load(name), slot.turns
+            finally:
+                slot.lock.release()
+            _wait_for(turns, stop)
+            try:
                 yield engine
+            finally:
+                turns.release()
         finally:
             with slot.lock:
                 slot.readers -= 1
                 slot.used_at = time.monotonic()
+
+    def is_loaded(self, name: str) -> bool:
+        """Whether the engine is in this process's memory."""
+        return self._slot(name).engine is not None
 
     def close(self) -> None:
         """Close every loaded engine; the registry can be used again and loads them anew."""
@@ -181,7 +214,7 @@ class Registry:
             slot.refused_until = time.monotonic() + RETRY_LOADING_S
             self._on_state(name, State.FAILED)
             raise
-        slot.turns = threading.Semaphore(max(1, engine_class.check(self.settings).at_once))
+        slot.turns = threading.Semaphore(max(1, self.check(name).at_once))
         self._on_state(name, State.LOADED)
         return engine
 

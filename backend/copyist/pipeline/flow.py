@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from copyist.document import Mode, Page, TextPolicy
-from copyist.engines.base import Engine, ReadOptions, Try
+from copyist.engines.base import Engine, ReadOptions, Stop, Try
 from copyist.errors import DamagedFile, PageDamaged, TooManyPixels
 from copyist.pipeline.assemble import assemble, is_blank
 from copyist.pipeline.prepare import place
@@ -54,6 +54,8 @@ class Chain(Protocol):
         languages: Sequence[str],
         skip: Mapping[str, Try],
         on_start: Callable[[str], object],
+        on_turn: Callable[[str], object],
+        stop: Stop,
         has_ink: Callable[[], bool],
         let_through: tuple[type[BaseException], ...],
     ) -> ChainReading:
@@ -80,13 +82,14 @@ def read_page(
     text: TextPolicy = TextPolicy.AUTO,
     skip: Mapping[str, Try] = _NO_SKIPS,
     on_start: Callable[[str], object] = str,
+    on_turn: Callable[[str], object] = str,
     let_through: tuple[type[BaseException], ...] = (),
 ) -> PageReading:
     """Read page ``number`` (from 1) of an open file.
 
-    ``skip``, ``on_start`` and ``let_through`` go to the chain: engines known to fail on this page, who hears which
-    engine starts, and exceptions (a cancel, a time limit) that are no engine's fault. Raises ``PageDamaged``,
-    ``DamagedFile`` or ``TooManyPixels`` when there is no page to show an engine.
+    ``skip``, ``on_start``, ``on_turn`` and ``let_through`` go to the chain: engines known to fail on this page, who
+    hears which engine is wanted and which begins to read, and exceptions (a cancel) that are no engine's fault. Raises
+    ``PageDamaged``, ``DamagedFile`` or ``TooManyPixels`` when there is no page to show an engine.
     """
     if text is not TextPolicy.FORCE and options.mode is Mode.DOCUMENT:
         page = read_text_layer(source, number, always=text is TextPolicy.ONLY)
@@ -98,6 +101,8 @@ def read_page(
         languages=options.languages,
         skip=skip,
         on_start=on_start,
+        on_turn=on_turn,
+        stop=options.stop,
         has_ink=lambda: not is_blank(source.image(number, REFERENCE_DPI)),
         let_through=(*_NOT_THE_ENGINE, *let_through),
     )

@@ -1,6 +1,7 @@
 """PDF files through PDFium: opening with repair, page sizes, what is on a page, and rendering.
 
-Forms are never initialised, so no script of a document runs. PDFium is not safe to use from more than one thread.
+Forms are never initialised, so no script of a document runs. PDFium is not safe to use from more than one thread, so
+every use of it is under one lock of the process; a loaded page holds it until it is closed.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import math
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +32,7 @@ MAX_SIDE = 32_000
 """The longest side in pixels a page is rendered with; Tesseract takes no more than 32,767."""
 _SCAN_COVER = 0.8
 _MAX_OBJECTS = 20_000
+_PDFIUM = threading.RLock()
 _MAX_DEPTH = 4
 
 
@@ -56,13 +59,14 @@ class PdfFile:
         Raises ``Encrypted``, ``NoPages`` or ``DamagedFile``.
         """
         self.repaired = False
-        try:
-            self._document = pypdfium2.PdfDocument(path)
-        except pypdfium2.PdfiumError:
-            # PDFium's own error code can be one of an earlier failure, so the reason is asked of the second reader.
-            self._document = _repair(path)
-            self.repaired = True
-        self.pages = len(self._document)
+        with _PDFIUM:
+            try:
+                self._document = pypdfium2.PdfDocument(path)
+            except pypdfium2.PdfiumError:
+                # PDFium's own error code can be one of an earlier failure, so the reason is asked of the second reader.
+                self._document = _repair(path)
+                self.repaired = True
+            self.pages = len(self._document)
 
     def __enter__(self) -> Self:
         return self
@@ -72,12 +76,15 @@ class PdfFile:
 
     def close(self) -> None:
         """Close the file."""
-        self._document.close()
+        with _PDFIUM:
+            self._document.close()
 
     def size(self, number: int) -> tuple[float, float]:
         """Width and height of a page in points; raises ``PageDamaged``."""
         size = raw.FS_SIZEF()
-        if not raw.FPDF_GetPageSizeByIndexF(self._document, number - 1, size):
+        with _PDFIUM:
+            found = raw.FPDF_GetPageSizeByIndexF(self._document, number - 1, size)
+        if not found:
             raise PageDamaged(number=number)
         if not (math.isfinite(size.width * size.height) and size.width > 0 and size.height > 0):
             raise PageDamaged(number=number)
@@ -85,15 +92,16 @@ class PdfFile:
 
     @contextmanager
     def page(self, number: int) -> Iterator[Any]:
-        """A loaded PDFium page; raises ``PageDamaged``."""
-        try:
-            page = self._document[number - 1]
-        except (pypdfium2.PdfiumError, IndexError) as cause:
-            raise PageDamaged(number=number) from cause
-        try:
-            yield page
-        finally:
-            page.close()
+        """A loaded PDFium page; raises ``PageDamaged``. Other threads wait until it is closed."""
+        with _PDFIUM:
+            try:
+                page = self._document[number - 1]
+            except (pypdfium2.PdfiumError, IndexError) as cause:
+                raise PageDamaged(number=number) from cause
+            try:
+                yield page
+            finally:
+                page.close()
 
 
 def _repair(path: Path) -> Any:

@@ -32,7 +32,7 @@ _IMAGE_BOMB = 4
 
 
 class PageSource:
-    """One open file and its pages, numbered from 1. Use it as a context manager, from one thread."""
+    """One open file and its pages, numbered from 1. Use it as a context manager, each from one thread."""
 
     def __init__(self, path: Path, kind: MediaKind, *, max_pixels: int) -> None:
         """Open the file; raises ``DamagedFile``, ``Encrypted``, ``NoPages`` or ``TooManyPixels``."""

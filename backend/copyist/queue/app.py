@@ -35,6 +35,7 @@ from copyist.lifeline import end_with_parent  # noqa: E402
 from copyist.queue import upkeep  # noqa: E402
 from copyist.queue.context import context, forget_parent  # noqa: E402
 from copyist.queue.routing import SWEEP, Queue, celery_app  # noqa: E402
+from copyist.queue.warmup import take_a_gpu, warm_up  # noqa: E402
 from copyist.settings import Settings  # noqa: E402
 
 log = logging.getLogger(__name__)
@@ -104,6 +105,11 @@ def _logging(**_: Any) -> None:
     logs.setup(settings.log_level, settings.log_format)
 
 
+@signals.celeryd_init.connect
+def _choose_processes(conf: Any, **_: Any) -> None:
+    conf.worker_concurrency = context().processes()
+
+
 @signals.celeryd_after_setup.connect
 def _choose_queues(instance: Any, **_: Any) -> None:
     """Serve the queues of the engines that are here, unless the command line named some."""
@@ -116,6 +122,8 @@ def _choose_queues(instance: Any, **_: Any) -> None:
 def _forked(**_: Any) -> None:
     end_with_parent()
     forget_parent()
+    take_a_gpu()
+    warm_up(context())
 
 
 @signals.worker_ready.connect
@@ -123,6 +131,7 @@ def _ready(sender: Any, **_: Any) -> None:
     """Show this worker now and every few seconds, from the worker's own loop: no thread that a fork could catch."""
     here = context()
     engines, queues = here.engines(), list(app.amqp.queues.consume_from)
+    at_once = sender.app.conf.worker_concurrency * max(here.pages_at_once(queue) for queue in queues)
     chain = here.chain({})
     first = next((name for name in chain.order() if engines[name]["ready"]), "none")
     log.info("Initialized OCR service with backend: %s", first)
@@ -137,8 +146,8 @@ def _ready(sender: Any, **_: Any) -> None:
                     session,
                     worker_name(),
                     queues=queues,
-                    concurrency=settings.celery_worker_concurrency,
-                    engines=engines,
+                    concurrency=at_once,
+                    engines=here.engines(),
                 )
         except Exception as error:
             log.warning("this worker could not show itself: %s", type(error).__name__)

@@ -17,9 +17,11 @@ from copyist.db.session import Database
 from copyist.document import Decoding, Mode
 from copyist.engines.base import ReadOptions, Stop
 from copyist.engines.chain import Chain
+from copyist.engines.gpu import gpus
 from copyist.engines.registry import Registry
 from copyist.engines.setup import engine_settings, make_chain
 from copyist.pipeline.flow import render_settings
+from copyist.queue.board import Board
 from copyist.queue.routing import Queue, Sender, celery_app
 from copyist.settings import Settings
 from copyist.storage import Storage
@@ -34,6 +36,7 @@ class Context:
     storage: Storage
     sender: Sender
     registry: Registry
+    board: Board
     holder: str
 
     def chain(self, options: Mapping[str, Any]) -> Chain:
@@ -73,6 +76,24 @@ class Context:
         start = self.registry.engine_class(self.settings.ocr_backend)
         return [Queue.GPU.value if start.needs_gpu else Queue.CPU.value, Queue.PICTURES.value]
 
+    def gpu_engine(self) -> str | None:
+        """The engine that reads first here, if it needs a GPU and is ready."""
+        chain = self.chain({})
+        ready = (name for name in chain.order() if self.registry.check(name).ready)
+        name = next(ready, None)
+        return name if name is not None and self.registry.engine_class(name).needs_gpu else None
+
+    def pages_at_once(self, queue: str) -> int:
+        """How many pages one process reads at once that come from ``queue``."""
+        name = self.gpu_engine() if queue == Queue.GPU else None
+        return 1 if name is None else self.registry.check(name).at_once
+
+    def processes(self) -> int:
+        """How many children this worker has: as many as it may, but one per card where the model lies on a GPU."""
+        name = self.gpu_engine()
+        is_here = name is not None and self.registry.check(name).device.startswith("cuda")
+        return max(1, len(gpus())) if is_here else self.settings.celery_worker_concurrency
+
     def engines(self) -> dict[str, dict[str, Any]]:
         """What this worker tells about its engines."""
         return {
@@ -83,6 +104,10 @@ class Context:
                 "languages": list(found.languages),
                 "needs_gpu": self.registry.engine_class(name).needs_gpu,
                 "modes": sorted(self.registry.engine_class(name).modes),
+                "device": found.device,
+                "model": found.model,
+                "memory_bytes": found.memory_bytes,
+                "state": self.board.state(name).value,
             }
             for name, found in self.registry.survey().items()
         }
@@ -96,12 +121,20 @@ def build(settings: Settings) -> Context:
     # A forked child finds the database as its parent left it.
     if not _inherited:
         migrate.upgrade(settings.database)
+    registry = Registry(
+        engine_settings(settings.model_dump()),
+        settings.ocr_plugins,
+        idle_s=settings.model_idle_seconds,
+        on_state=lambda name, state: board.tell(name, state),
+    )
+    board = _inherited[0].board if _inherited else Board(registry.names)
     return Context(
         settings=settings,
         db=Database(settings.database),
         storage=Storage(settings.storage),
         sender=Sender(celery_app(settings.redis_url), settings.redis_url),
-        registry=Registry(engine_settings(settings.model_dump()), settings.ocr_plugins),
+        registry=registry,
+        board=board,
         holder=f"{socket.gethostname()}:{os.getpid()}",
     )
 

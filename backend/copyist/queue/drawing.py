@@ -26,7 +26,9 @@ def draw(context: Context, job_id: str, number: int) -> None:
         kind = MediaKind(jobs.kind_of(session, job))
     key = storage.picture_key(job.file_sha256, number)
     if not context.storage.exists(key):
-        with Watch(extend=lambda: True, overrun=lambda _stage, _limit_s: context.storage.put(key, b"")) as watch:
+        with Watch(
+            extend=lambda: True, give_back=lambda: None, overrun=lambda _stage, _limit_s: context.storage.put(key, b"")
+        ) as watch:
             watch.stage("drawing", context.settings.intake_timeout_s)
             context.storage.put(key, _picture(context, job.file_sha256, kind, number))
     context.sender.ring(job_id, News.PICTURE)

@@ -61,8 +61,12 @@ def _watch(context: Context, job_id: str, token: str) -> Watch:
         with context.db.write() as session:
             return jobs.extend(session, job_id, token, context.settings.lease_s)
 
+    def give_back() -> None:
+        with context.db.write() as session:
+            jobs.give_back_intake(session, job_id, token)
+
     # A file that holds intake up is tried again like one that kills it, and given up in the same way.
-    return Watch(extend=extend, overrun=lambda _stage, _limit_s: None)
+    return Watch(extend=extend, overrun=lambda _stage, _limit_s: None, give_back=give_back)
 
 
 def _numbers(context: Context, job: Job, kind: MediaKind) -> tuple[int, ...]:

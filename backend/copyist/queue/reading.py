@@ -22,12 +22,14 @@ from copyist.pipeline.flow import read_page as read
 from copyist.pipeline.render import PageSource
 from copyist.queue.context import Context
 from copyist.queue.routing import News
-from copyist.queue.watch import Watch
+from copyist.queue.watch import Cancelled, Watch
 
 log = logging.getLogger(__name__)
 
 CRASHES_ALLOWED = 1
 """Lost workers that an engine is forgiven on one page: one may be bad luck, two are a pattern."""
+LOADING_S = 600.0
+"""How long a page waits for its engine to be loaded, and for its turn with it."""
 
 
 def read_one(context: Context, job_id: str, number: int, *, token: str) -> None:
@@ -46,6 +48,12 @@ def read_one(context: Context, job_id: str, number: int, *, token: str) -> None:
         _go_on(context, job_id, known)
     else:
         read_claimed(context, claim)
+
+
+def was_tried(context: Context, job_id: str, number: int) -> bool:
+    """Whether an earlier attempt at the page came to nothing."""
+    with context.db.read() as session:
+        return pages.attempts(session, job_id, number) > 0
 
 
 def read_claimed(context: Context, claim: Claim) -> None:
@@ -91,6 +99,8 @@ def _read(context: Context, claim: Claim) -> Finished | None:
     try:
         with _watch(context, claim) as watch:
             reading = _through_the_pipeline(context, claim, watch)
+    except Cancelled:
+        return None
     except CopyistError as error:
         return _fail(context, claim, error)
     except Exception:
@@ -112,10 +122,13 @@ def _read(context: Context, claim: Claim) -> Finished | None:
 def _through_the_pipeline(context: Context, claim: Claim, watch: Watch) -> PageReading:
     settings = context.settings
 
-    def engine_starts(name: str) -> None:
+    def engine_is_wanted(name: str) -> None:
         with context.db.write() as session:
             pages.note_engine(session, claim.lease, name)
-        watch.stage(name, settings.engine_timeout_s)
+        watch.stage(name, LOADING_S, stops=context.registry.is_loaded(name))
+
+    def engine_reads(name: str) -> None:
+        watch.stage(name, settings.engine_timeout_s, stops=context.registry.engine_class(name).stops)
 
     watch.stage("rendering", settings.intake_timeout_s)
     try:
@@ -127,10 +140,12 @@ def _through_the_pipeline(context: Context, claim: Claim, watch: Watch) -> PageR
                 source,
                 claim.lease.number,
                 chain=context.chain(claim.options),
-                options=context.read_options(claim.options),
+                options=context.read_options(claim.options, watch.stop),
                 text=TextPolicy(claim.options.get("text", TextPolicy.AUTO)),
                 skip=skips(claim.trail),
-                on_start=engine_starts,
+                on_start=engine_is_wanted,
+                on_turn=engine_reads,
+                let_through=(Cancelled,),
             )
     except FileNotFoundError as error:
         raise FileGone from error
@@ -147,7 +162,11 @@ def _watch(context: Context, claim: Claim) -> Watch:
             with context.db.write() as session:
                 pages.give_up_engine(session, claim.lease, _as_row(attempt))
 
-    return Watch(extend=extend, overrun=overrun)
+    def give_back() -> None:
+        with context.db.write() as session:
+            pages.give_back(session, claim.lease)
+
+    return Watch(extend=extend, overrun=overrun, give_back=give_back)
 
 
 def skips(trail: tuple[Mapping[str, Any], ...]) -> dict[str, Try]:

@@ -48,6 +48,7 @@ def run_sweep(context: Context) -> None:
 def _sweep(context: Context) -> None:
     recover_expired(context)
     reroute_orphans(context)
+    bring_home(context)
     try:
         context.sender.check()
     except (redis.RedisError, OSError):
@@ -111,6 +112,16 @@ def reroute_orphans(context: Context) -> None:
                     log.warning("nobody serves the queue %s; its work goes to %s", orphan, target)
                     sweep.reroute(session, orphan, target)
                     break
+
+
+def bring_home(context: Context) -> None:
+    """Pages that belong on a GPU and wait elsewhere go there, once a worker with an engine for it has appeared."""
+    with context.db.write() as session:
+        served = presence.on_gpu(session)
+        for queue, home in sweep.strangers(session):
+            if home in served:
+                log.info("the queue %s is served again; what waits on %s and belongs there goes back", home, queue)
+                sweep.reroute(session, queue, home, home=home)
 
 
 def find_lost(context: Context) -> None:
