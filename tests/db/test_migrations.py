@@ -40,8 +40,8 @@ def test_jobs_and_their_pages_outlive_an_upgrade(database_url: str) -> None:
     with engine.begin() as connection:
         for row in (
             f"INSERT INTO files VALUES ('a', 1, 'pdf', '{moment}')",
-            "INSERT INTO jobs (id, status, filename, file_sha256, options, metadata, priority, queue, warnings, attempts, "
-            f"created_at, updated_at) VALUES ('j', 'pending', 'f', 'a', '{{}}', '{{}}', 3, 'gpu', '[]', 0, "
+            "INSERT INTO jobs (id, status, filename, file_sha256, options, metadata, priority, queue, warnings, "
+            f"attempts, created_at, updated_at) VALUES ('j', 'pending', 'f', 'a', '{{}}', '{{}}', 3, 'gpu', '[]', 0, "
             f"'{moment}', '{moment}')",
             "INSERT INTO pages (job_id, number, status, trail, degraded, attempts) "
             "VALUES ('j', 1, 'pending', '[]', false, 0)",

@@ -77,11 +77,9 @@ class Context:
         return [Queue.GPU.value if start.needs_gpu else Queue.CPU.value, Queue.PICTURES.value]
 
     def gpu_engine(self) -> str | None:
-        """The engine that reads first here, if it needs a GPU and is ready."""
-        chain = self.chain({})
-        ready = (name for name in chain.order() if self.registry.check(name).ready)
-        name = next(ready, None)
-        return name if name is not None and self.registry.engine_class(name).needs_gpu else None
+        """The first engine of the chain that needs a GPU and is ready."""
+        wanted = (name for name in self.chain({}).order() if self.registry.engine_class(name).needs_gpu)
+        return next((name for name in wanted if self.registry.check(name).ready), None)
 
     def pages_at_once(self, queue: str) -> int:
         """How many pages one process reads at once that come from ``queue``."""

@@ -25,7 +25,7 @@ def take_a_gpu() -> None:
 
 
 def warm_up(context: Context) -> None:
-    """Load, in a thread, the engine that reads first, if it needs a GPU; pages that come meanwhile wait for it."""
+    """Load, in a thread, the engine that needs a GPU, if one is ready; pages that come meanwhile wait for it."""
     name = context.gpu_engine()
     if name is not None:
         threading.Thread(target=_read_something, args=(context, name), name="warm-up", daemon=True).start()
