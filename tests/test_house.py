@@ -22,7 +22,7 @@ from tests.servers import ROOT, process_environment
 HOUSE = ROOT / "backend" / "copyist"
 
 # The ground floor is open to all and imports nothing but itself.
-GROUND = frozenset({"errors", "document", "languages", "lifeline", "media", "log", "pageranges", "pdflock"})
+GROUND = frozenset({"errors", "document", "languages", "lifeline", "media", "log", "pageranges", "pdflock", "fetch"})
 
 # Who may import whom, beside itself: a room (`db`) or one module of it (`queue.routing`). The CLI may see everything,
 # and nobody sees the CLI. A room that is missing here is a decision to write down in backend/DECISIONS.md.

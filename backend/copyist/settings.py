@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from copyist.errors import ConfigurationError
@@ -85,11 +85,12 @@ class Settings(BaseSettings):
         "ocr_fallback", "ocr_languages", "ocr_plugins", "cors_origins", "dots_ocr_url", "fetch_folders", mode="before"
     )
     @classmethod
-    def _split(cls, value: object) -> object:
+    def _split(cls, value: object, field: ValidationInfo) -> object:
         """Lists are written ``a,b``; for languages ``eng+deu`` is understood too."""
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.replace("+", ",").split(",") if part.strip())
-        return value
+        if not isinstance(value, str):
+            return value
+        listed = value.replace("+", ",") if field.field_name == "ocr_languages" else value
+        return tuple(part.strip() for part in listed.split(",") if part.strip())
 
     @field_validator("ocr_languages")
     @classmethod

@@ -3,32 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from copyist.document import Box, Page
-from copyist.engines.base import Engine, EngineSettings, PageImage, ReadOptions
+from copyist.engines.base import DotsSettings, Engine, EngineSettings, PageImage, ReadOptions
 from copyist.engines.registry import BUILT_IN, Registry
 from tests.engines.drawing import blank, drawn, in_colour
+from tests.fake_vllm import FakeVllm
 
 TEXT = "0123 4567"
-OPTIONS = ReadOptions(languages=("eng",))
 
 
-@pytest.fixture(scope="module", params=sorted(BUILT_IN))
-def engine(request: pytest.FixtureRequest, engine_settings: EngineSettings) -> Iterator[Engine]:
-    registry = Registry(engine_settings)
-    yield registry.load(request.param)
-    registry.close()
+@pytest.fixture(scope="module", params=[*sorted(BUILT_IN), "dots on a server"])
+def registry(request: pytest.FixtureRequest, engine_settings: EngineSettings) -> Iterator[tuple[Registry, str]]:
+    name, *on_server = request.param.split(" on ")
+    with FakeVllm() if on_server else nullcontext() as server:
+        dots = DotsSettings(servers=(server.url,)) if server else engine_settings.dots
+        found = Registry(replace(engine_settings, dots=dots))
+        yield found, name
+        found.close()
+
+
+@pytest.fixture
+def engine(registry: tuple[Registry, str]) -> Engine:
+    return registry[0].load(registry[1])
+
+
+@pytest.fixture
+def settings(registry: tuple[Registry, str]) -> EngineSettings:
+    return registry[0].settings
 
 
 def read(engine: Engine, *images: np.ndarray) -> list[Page]:
-    return engine.read([PageImage(pixels, dpi=200) for pixels in images], OPTIONS)
+    options = ReadOptions(mode=min(engine.modes), languages=("eng",))
+    return engine.read([PageImage(pixels, dpi=200) for pixels in images], options)
 
 
-def test_is_ready_with_a_version_that_its_pages_carry(engine: Engine, engine_settings: EngineSettings) -> None:
-    found = type(engine).check(engine_settings)
+def test_is_ready_with_a_version_that_its_pages_carry(engine: Engine, settings: EngineSettings) -> None:
+    found = type(engine).check(settings)
     page = read(engine, drawn(TEXT))[0]
     assert (found.ready, found.reason) == (True, "")
     assert (page.engine, page.engine_version) == (engine.name, found.version)
@@ -42,7 +58,7 @@ def test_gives_one_page_per_image_in_the_same_order(engine: Engine) -> None:
 
 
 def test_gives_no_page_for_no_image(engine: Engine) -> None:
-    assert engine.read([], OPTIONS) == []
+    assert read(engine) == []
 
 
 @pytest.mark.parametrize("pixels", [drawn(TEXT, TEXT), in_colour(drawn(TEXT, TEXT))], ids=["grey", "colour"])
@@ -91,9 +107,9 @@ def test_accepts_pixels_that_are_read_only_or_a_view_of_others(engine: Engine) -
     assert (whole == before).all()
 
 
-def test_closes_twice_and_a_new_one_reads(engine: Engine, engine_settings: EngineSettings) -> None:
+def test_closes_twice_and_a_new_one_reads(engine: Engine, settings: EngineSettings) -> None:
     for _ in range(2):
-        fresh = type(engine)(engine_settings)
+        fresh = type(engine)(settings)
         assert read(fresh, drawn(TEXT))[0].text
         fresh.close()
         fresh.close()

@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 
 BUILT_IN = MappingProxyType(
     {
+        "trocr": "copyist.engines.trocr:TrOcr",
+        "nougat": "copyist.engines.nougat:Nougat",
+        "dots": "copyist.engines.dots.engine:Dots",
         "easyocr": "copyist.engines.easyocr:EasyOcr",
         "rapidocr": "copyist.engines.rapidocr:RapidOcr",
         "tesseract": "copyist.engines.tesseract:Tesseract",
