@@ -171,7 +171,7 @@ def test_waiting_returns_when_the_time_is_up(service: Service, own_samples: Path
 
 def test_health(service: Service) -> None:
     for path in ("/livez", "/health"):
-        assert service.client.get(path).json()["status"] == "ok"
+        assert service.client.get(path, headers={"Accept": "application/json"}).json()["status"] == "ok"
     ready = service.client.get("/readyz").json()
     assert (ready["status"], ready["database"], ready["broker"], ready["storage"]) == ("ready", "ok", "ok", "ok")
     assert "tesseract" in ready["engines"]

@@ -129,13 +129,13 @@ def test_an_engine_that_takes_too_long_leaves_and_the_next_one_reads_in_the_same
 
 def test_a_gpu_worker_warms_up_and_says_how_far_it_is(start: Start) -> None:
     service = begin(start, LOADING_S="3", SLOW_ENGINE_S="0.1")
-    seen: list[str] = []
+    seen: list[tuple[str, str]] = []
     until = time.monotonic() + 40
-    while "loaded" not in seen:
+    while ("loaded", "ready") not in seen:
         assert time.monotonic() < until, seen
-        seen.append(state(service))
+        seen.append((state(service), service.client.get("/readyz").json()["gpu"]))
         time.sleep(0.2)
-    assert "loading" in seen
+    assert ("loading", "loading") in seen
     assert "engine on-gpu is warm after" in service.log("worker-gpu")
 
 

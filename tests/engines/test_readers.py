@@ -18,6 +18,7 @@ from copyist.engines.registry import Registry
 from copyist.engines.tesseract import Tesseract
 from copyist.errors import InvalidOption
 from tests.engines.drawing import drawn
+from tests.engines.test_easyocr import write_archive
 
 SENTENCE = "The quiet harbour opened twice"
 ENGLISH = ReadOptions(languages=("eng",))
@@ -77,7 +78,7 @@ def test_easyocr_reads_the_languages_whose_weights_are_there(tmp_path: Path) -> 
     folder = tmp_path / "easyocr"
     folder.mkdir()
     for name in ("craft_mlt_25k.pth", "cyrillic_g2.pth"):
-        (folder / name).touch()
+        write_archive(folder / name)
     found = EasyOcr.check(EngineSettings(weights=tmp_path))
     assert found.ready
     assert {"rus", "ukr"} <= set(found.languages)
@@ -133,7 +134,7 @@ def test_checks_import_no_heavy_library() -> None:
     code = (
         "import sys; from copyist.engines.base import EngineSettings; from copyist.engines.registry import Registry;"
         "found = Registry(EngineSettings()).survey();"
-        "heavy = {'torch', 'torchvision', 'easyocr', 'rapidocr', 'onnxruntime', 'cv2'} & set(sys.modules);"
+        "heavy = {'torch', 'torchvision', 'transformers', 'easyocr', 'rapidocr', 'onnxruntime'} & set(sys.modules);"
         "sys.exit(str(heavy) if heavy or not found else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

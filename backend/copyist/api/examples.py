@@ -39,6 +39,7 @@ JOB: dict[str, Any] = {
         "text": "auto",
         "pages": "1-3",
         "priority": "normal",
+        "decoding": {},
     },
     "metadata": {"shelf": 3},
     "links": {"self": f"/api/jobs/{_ID}", "result": f"/api/jobs/{_ID}/result.txt", "cancel": None},
@@ -97,6 +98,12 @@ ENGINE: dict[str, Any] = {
     "version": "5.5.0",
     "languages": ["deu", "eng"],
     "modes": ["document"],
+    "needs_gpu": False,
+    "device": "cpu",
+    "model": "",
+    "memory_bytes": None,
+    "state": "loaded",
+    "workers": 2,
 }
 
 ALIVE: dict[str, Any] = {"status": "ok", "version": "0.1.0"}
@@ -106,6 +113,7 @@ READY: dict[str, Any] = {
     "broker": "ok",
     "storage": "ok",
     "engines": ["rapidocr", "tesseract"],
+    "gpu": "absent",
 }
 NOT_READY: dict[str, Any] = READY | {"status": "not ready", "broker": "does not answer"}
 
@@ -146,6 +154,14 @@ TRANSACTION: dict[str, Any] = {
     ],
 }
 
+OCR: dict[str, Any] = {
+    "filename": "file:///srv/papers/rivers.pdf",
+    "model": "facebook/nougat-small",
+    "temperature": 0.0,
+    "top_p": 0.0,
+    "repetition_penalty": None,
+}
+OCR_TEXT = "# On the width of rivers\n\nWe show that \\(w_{i}=n\\) holds.\n"
 OLD_ERROR: dict[str, Any] = {"error": {"image": ['Send the file as the multipart field "image".']}}
 
 RESULTS: dict[str, Any] = {

@@ -74,6 +74,9 @@ class JobOptions(BaseModel):
     text: document.TextPolicy = document.TextPolicy.AUTO
     pages: str | None = Field(default=None, examples=["1-3,5"])
     priority: PriorityName = "normal"
+    decoding: dict[str, str | float] = Field(
+        default={}, description="Model and sampling, for engines that write their answer token by token."
+    )
 
 
 class JobBody(BaseModel):
@@ -133,7 +136,7 @@ class PageBody(BaseModel):
 
 
 class EngineBody(BaseModel):
-    """An engine as the living workers know it."""
+    """An engine as the living workers know it; of several workers, the one that is nearest to reading speaks."""
 
     model_config = shown(examples.ENGINE)
 
@@ -143,6 +146,12 @@ class EngineBody(BaseModel):
     version: str
     languages: list[str]
     modes: list[str]
+    needs_gpu: bool
+    device: str = Field(description="`cpu`, `cuda`, or the address of a server.")
+    model: str
+    memory_bytes: int | None = Field(description="Roughly what the loaded model takes up; null where nobody knows.")
+    state: Literal["unloaded", "loading", "loaded", "failed"]
+    workers: int = Field(ge=0, description="How many living workers have it ready.")
 
 
 class Alive(BaseModel):
@@ -167,6 +176,7 @@ class Ready(BaseModel):
     broker: Answer
     storage: Answer
     engines: list[str]
+    gpu: Literal["ready", "loading", "absent"] = Field(description="Whether an engine on a GPU can take pages.")
 
 
 DEGRADED = "Some pages were read by nobody but the mock engine: their text is a placeholder."

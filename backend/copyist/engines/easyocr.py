@@ -9,38 +9,33 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import importlib.util
+import logging
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from copyist.document import Box, Line, Page
-from copyist.engines.base import Availability, EngineSettings, Mode, PageImage, ReadOptions
-from copyist.engines.easyocr_models import CODES, DETECTOR, ENGLISH, MODELS, Network, model_file, networks_in
+from copyist.engines.base import Availability, EngineSettings, Mode, NotReady, PageImage, ReadOptions
+from copyist.engines.easyocr_files import look_into
+from copyist.engines.easyocr_readers import LoadedReader, Readers, libraries
+from copyist.engines.gpu import why_no_cuda
+from copyist.engines.notes import note
 from copyist.engines.reading_order import blocks_of, words_along
-from copyist.engines.torchvision_shim import import_torchvision
-from copyist.errors import InvalidOption
+
+log = logging.getLogger(__name__)
 
 _PACKAGES = ("easyocr", "torch", "torchvision")
-_USUAL_LINE_HEIGHT = 64
-"""Height in pixels at which EasyOCR's own models read a line."""
-_CANVAS_ON_CPU = 1280
+_LEAST_SIDE = 4
+"""Lower or narrower boxes, in pixels, hold no text; stretched to a line's height, they would cost seconds each."""
+_CANVASES_ON_CPU = (1280,)
 """Longer side, in pixels, of the image in which text is looked for without a GPU: 11 s; the usual 2560 take 35."""
-_CANVAS_ON_GPU = 2560
-
-
-@dataclass(frozen=True)
-class _Loaded:
-    """A reader, the languages it was made for, its line height in pixels, and the finder of text it brought."""
-
-    languages: tuple[str, ...]
-    reader: Any
-    line_height: int
-    find_text: Any
+_CANVASES_ON_GPU = (2560, 1280, 640)
+"""The same with one; the smaller ones are for a page on which its memory runs out."""
 
 
 class EasyOcr:
@@ -62,34 +57,33 @@ class EasyOcr:
             return Availability(
                 ready=False, reason=f"The package {missing[0]} is not installed; install copyist with [easyocr]."
             )
-        folder = _folder(settings)
-        languages = _languages(folder, download=settings.download)
-        if not languages:
-            absent = [name for name in (DETECTOR, ENGLISH) if not (folder / name).is_file()] or [ENGLISH]
-            return Availability(
-                ready=False,
-                reason=f"Weights are missing: {' and '.join(absent)}. Put them into the folder easyocr of the weights "
-                "folder, or set WEIGHTS_DOWNLOAD=true.",
-            )
-        return Availability(ready=True, version=_version(folder), languages=languages)
+        files = look_into(_folder(settings), download=settings.download)
+        if not files.languages:
+            return Availability(ready=False, reason=files.why_nothing_can_be_read())
+        return Availability(
+            ready=True,
+            version=_version(files.folder),
+            languages=files.languages,
+            device="cuda" if settings.use_gpu and not why_no_cuda() else "cpu",
+            model=files.names,
+            memory_bytes=files.memory_bytes,
+        )
 
     def __init__(self, settings: EngineSettings) -> None:
-        with _known_warnings():
-            import_torchvision()
-            import easyocr
-            import torch
         found = self.check(settings)
         if not found.ready:
-            raise RuntimeError(found.reason)
+            raise NotReady(found.reason)
+        with _known_warnings():
+            self._easyocr, self._torch = libraries()
         self.version = found.version
-        self._easyocr: Any = easyocr
-        self._settings = settings
-        self._folder = _folder(settings)
-        self._available = found.languages
-        self._on_gpu = settings.use_gpu and bool(torch.cuda.is_available())
+        self._on_gpu = settings.use_gpu and bool(self._torch.cuda.is_available())
         if not self._on_gpu:
-            torch.set_num_threads(1)
-        self._loaded: _Loaded | None = None
+            self._torch.set_num_threads(1)
+        if found.device == "cuda" and not self._on_gpu:
+            log.warning("torch cannot use the GPU that is here; EasyOCR reads on the CPU")
+        files = look_into(_folder(settings), download=settings.download)
+        self._readers = Readers(files, easyocr=self._easyocr, torch=self._torch, on_gpu=self._on_gpu)
+        self._loaded: LoadedReader | None = None
 
     def read(self, images: Sequence[PageImage], options: ReadOptions) -> list[Page]:
         """Read each image in ``options.languages``; raises ``InvalidOption`` for a set no single model reads."""
@@ -101,11 +95,9 @@ class EasyOcr:
         """Let go of the models, on the GPU too."""
         self._loaded = None
         if self._on_gpu:
-            import torch
+            self._torch.cuda.empty_cache()
 
-            torch.cuda.empty_cache()
-
-    def _page(self, image: PageImage, loaded: _Loaded) -> Page:
+    def _page(self, image: PageImage, loaded: LoadedReader) -> Page:
         return Page(
             width=image.width,
             height=image.height,
@@ -115,77 +107,55 @@ class EasyOcr:
             blocks=blocks_of(self._lines(image, loaded)),
         )
 
-    def _lines(self, image: PageImage, loaded: _Loaded) -> Iterator[Line]:
+    def _lines(self, image: PageImage, loaded: LoadedReader) -> list[Line]:
+        """The lines of a page, on a smaller image where the memory of the GPU runs out; then raises ``MemoryError``."""
+        canvases = _CANVASES_ON_GPU if self._on_gpu else _CANVASES_ON_CPU
+        for canvas in canvases:
+            try:
+                return list(self._lines_at(canvas, image, loaded))
+            except self._torch.OutOfMemoryError:
+                log.warning("EasyOCR ran out of memory at %d pixels", canvas)
+            # Only here, after the exception, is nothing left that holds on to the memory.
+            self._torch.cuda.empty_cache()
+            note(f"The memory of the GPU ran out when text was looked for in an image of {canvas} pixels.")
+        raise MemoryError(f"The GPU has too little memory for this page, even in an image of {canvases[-1]} pixels.")
+
+    def _lines_at(self, canvas: int, image: PageImage, loaded: LoadedReader) -> Iterator[Line]:
         colour, grey = self._easyocr.utils.reformat_input(np.ascontiguousarray(image.pixels))
         if loaded.find_text is not None:
             upright, tilted = loaded.find_text(grey), []
         else:
-            canvas = _CANVAS_ON_GPU if self._on_gpu else _CANVAS_ON_CPU
             upright, tilted = (found[0] for found in loaded.reader.detect(colour, canvas_size=canvas, reformat=False))
+            upright = [one for one in upright if _is_line(one, grey.shape)]
         # The height of a line is a global of the library, which the reader made last has set.
         self._easyocr.easyocr.imgH = loaded.line_height
         for corners, text, score in loaded.reader.recognize(grey, upright, tilted, reformat=False):
-            box, confidence = _box(corners, image), min(max(float(score), 0.0), 1.0)
+            box, confidence = _box(corners, image), _per_character(float(score), len(text))
             text = " ".join(text.split())
             if text and box.width and box.height:
                 yield Line(text=text, box=box, confidence=confidence, words=words_along(text, box, confidence))
 
-    def _load(self, languages: tuple[str, ...]) -> _Loaded:
+    def _load(self, languages: tuple[str, ...]) -> LoadedReader:
         """The reader for ``languages``; one is kept, since a model on a GPU is too large to keep several."""
         if self._loaded is None or self._loaded.languages != languages:
             self._loaded = None
-            self._loaded = self._make(languages)
+            self._loaded = self._readers.make(languages)
         return self._loaded
 
-    def _make(self, languages: tuple[str, ...]) -> _Loaded:
-        codes = [CODES[language] for language in languages if language in CODES and language in self._available]
-        if len(codes) == len(languages):
-            for network in networks_in(self._folder / "custom"):
-                if set(codes) <= set(network.languages):
-                    return self._own_network(languages, codes, network)
-            if model_file(languages) is not None:
-                return _Loaded(languages, self._reader(codes, self._folder), _USUAL_LINE_HEIGHT, None)
-        allowed = f"languages that one model reads together, of {', '.join(self._available)}"
-        raise InvalidOption(value="+".join(languages), option="languages", allowed=allowed)
 
-    def _own_network(self, languages: tuple[str, ...], codes: list[str], network: Network) -> _Loaded:
-        reader = self._reader(
-            codes,
-            network.folder,
-            recog_network=network.name,
-            user_network_directory=str(network.folder),
-            detector=False,
-        )
-        line_height = int(self._easyocr.easyocr.imgH)
-        if network.finds_text:
-            return _Loaded(languages, reader, line_height, importlib.import_module(network.name).find_text)
-        reader.model_storage_directory = str(self._folder)
-        reader.setDetector("craft")
-        return _Loaded(languages, reader, line_height, None)
+def _per_character(score: float, characters: int) -> float:
+    """How sure a character of a line is: EasyOCR's score of the line with its length taken out.
 
-    def _reader(self, codes: list[str], storage: Path, **own: Any) -> Any:
-        return self._easyocr.Reader(
-            codes,
-            gpu=self._on_gpu,
-            model_storage_directory=str(storage),
-            download_enabled=self._settings.download,
-            verbose=False,
-            **{"user_network_directory": str(self._folder / "custom"), **own},
-        )
+    The library multiplies the probabilities of the frames that hold a character and raises that to 2 / sqrt(frames)
+    (``recognition.custom_mean``), so that a long line of sure characters looks unsure: sixty of 0.98 make 0.73. Taken
+    back, for one frame to a character, that is the geometric mean; with more frames a little less, never more.
+    """
+    score = min(max(score, 0.0), 1.0)
+    return score if score == 0 else score ** (1 / (2 * math.sqrt(max(characters, 1))))
 
 
 def _folder(settings: EngineSettings) -> Path:
     return settings.weights / "easyocr"
-
-
-def _languages(folder: Path, *, download: bool) -> tuple[str, ...]:
-    """Tesseract's names of the languages that can be read now."""
-    has_detector = download or (folder / DETECTOR).is_file()
-    codes = {code for own in networks_in(folder / "custom") if own.finds_text or has_detector for code in own.languages}
-    for file, languages in MODELS.items():
-        if has_detector and (download or (folder / file).is_file()):
-            codes.update(languages.values())
-    return tuple(sorted(language for language, code in CODES.items() if code in codes))
 
 
 def _version(folder: Path) -> str:
@@ -193,6 +163,12 @@ def _version(folder: Path) -> str:
     files = sorted([*folder.glob("*.pth"), *folder.glob("custom/*")])
     models = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.is_file()]
     return f"{importlib.metadata.version('easyocr')}+models:{hashlib.sha256(repr(models).encode()).hexdigest()[:8]}"
+
+
+def _is_line(box: Sequence[int], shape: Sequence[int]) -> bool:
+    """Whether a box ``left, right, top, bottom`` is large enough to hold text, within an image (height, width)."""
+    left, right, top, bottom = box
+    return min(right, shape[1]) - max(left, 0) >= _LEAST_SIDE and min(bottom, shape[0]) - max(top, 0) >= _LEAST_SIDE
 
 
 def _box(corners: Any, image: PageImage) -> Box:

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 DETECTOR = "craft_mlt_25k.pth"
 ENGLISH = "english_g2.pth"
@@ -43,6 +42,26 @@ MODELS: dict[str, dict[str, str]] = {
 """File of each recognition model: Tesseract's name of a language to EasyOCR's."""
 CODES = {tesseract: own for languages in MODELS.values() for tesseract, own in languages.items()}
 
+_OF_A_SCRIPT = {
+    "cyrillic_g2.pth": "cyrillic",
+    "arabic.pth": "arabic",
+    "devanagari.pth": "devanagari",
+    "bengali.pth": "bengali",
+    "zh_sim_g2.pth": "chi-sim",
+    "chinese.pth": "chi-tra",
+    "japanese_g2.pth": "japanese",
+    "korean_g2.pth": "korean",
+    "thai.pth": "thai",
+    "tamil.pth": "tamil",
+    "telugu.pth": "telugu",
+    "kannada.pth": "kannada",
+}
+ENTRIES = {
+    **dict.fromkeys((DETECTOR, ENGLISH, "latin_g2.pth"), "easyocr"),
+    **{file: f"easyocr-{script}" for file, script in _OF_A_SCRIPT.items()},
+}
+"""Which entry of the weights' manifest brings which file."""
+
 
 @dataclass(frozen=True)
 class Network:
@@ -52,6 +71,11 @@ class Network:
     folder: Path
     languages: tuple[str, ...]
     finds_text: bool
+
+    @property
+    def weights(self) -> Path:
+        """The file of its tensors."""
+        return self.folder / f"{self.name}.pth"
 
 
 def model_file(languages: Sequence[str]) -> str | None:
@@ -63,19 +87,22 @@ def model_file(languages: Sequence[str]) -> str | None:
 
 
 def networks_in(folder: Path) -> tuple[Network, ...]:
-    """The complete networks of one's own in ``folder``, by name."""
+    """The networks of one's own in ``folder`` with all three files, by name; without languages where it names none."""
     found = []
     for described in sorted(folder.glob("*.yaml")):
         code, weights = described.with_suffix(".py"), described.with_suffix(".pth")
         if code.is_file() and weights.is_file():
-            languages = tuple(str(language) for language in _yaml(described).get("lang_list", ()))
-            finds_text = "def find_text(" in code.read_text(encoding="utf-8")
-            found.append(Network(described.stem, folder, languages, finds_text))
+            finds_text = "def find_text(" in code.read_text(encoding="utf-8", errors="replace")
+            found.append(Network(described.stem, folder, _languages(described), finds_text))
     return tuple(found)
 
 
-def _yaml(path: Path) -> dict[str, Any]:
+def _languages(described: Path) -> tuple[str, ...]:
     import yaml
 
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return content if isinstance(content, dict) else {}
+    try:
+        content = yaml.safe_load(described.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return ()
+    languages = content.get("lang_list") if isinstance(content, dict) else None
+    return tuple(str(language) for language in languages) if isinstance(languages, list) else ()
