@@ -53,6 +53,7 @@ def test_tells_where_an_engine_reads_and_how_far_its_model_is(show: Show, ask: A
         "version": "1",
         "languages": ["eng"],
         "modes": ["document"],
+        "needs_gpu": False,
         "device": "cuda",
         "model": "small",
         "memory_bytes": 5_000_000,
