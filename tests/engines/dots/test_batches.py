@@ -1,3 +1,5 @@
+"""How questions of many threads come together in batches, with a model of no size at all."""
+
 from __future__ import annotations
 
 import contextvars

@@ -1,3 +1,5 @@
+"""The benchmark of dots.ocr on a GPU runs, on a tiny model where there is none."""
+
 from __future__ import annotations
 
 import json
@@ -6,14 +8,14 @@ import pytest
 from benchmarks import gpu
 
 from copyist.engines.dots.architecture import read_architecture
-from tests.engines.dots.tiny_dots import PUBLISHED
+from tests.engines.dots.published import PUBLISHED
 
 
 def test_the_benchmark_measures_a_tiny_model_on_the_cpu(capsys: pytest.CaptureFixture[str]) -> None:
     assert gpu.main(["--tiny", "--json", "--tokens", "3"]) == 0
     figures = json.loads(capsys.readouterr().out)
     whats = [figure["what"] for figure in figures]
-    assert whats[2:5] == ["plain generate, 1 page at a time", "1 pages at once", "2 pages at once"]
+    assert whats[2:5] == ["plain generate, 1 page at a time", "1 page at a time", "2 pages at once"]
     assert all(figure["value"].endswith(" pages/s") for figure in figures[2:5])
     assert figures[5]["value"].endswith("times as fast")
 

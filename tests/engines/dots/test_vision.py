@@ -1,3 +1,5 @@
+"""The vision tower: against the slow reference, and what must not change its rows."""
+
 from __future__ import annotations
 
 import warnings
@@ -14,20 +16,17 @@ from copyist.engines.dots.model import Model, language_config, load
 from copyist.engines.dots.preprocess import patches, tokens_of
 from copyist.engines.dots.vision import VisionTower, groups
 from tests.engines.dots import reference
-from tests.engines.dots.tiny_dots import PUBLISHED, published_shapes, tiny_config, write_tiny_dots
+from tests.engines.dots.published import PUBLISHED, published_shapes
+from tests.engines.dots.tiny_dots import tiny_config
 
 GRIDS = ((6, 10), (8, 4), (2, 2))
 TOLERANCES = {torch.float64: 1e-6, torch.float32: 2e-5, torch.bfloat16: 0.1}
 """Of the largest difference to the rms of the reference: exact, in one type, in half of it."""
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_dots(tmp_path_factory.mktemp("weights") / "dots.ocr")
-
-
 @pytest.fixture
 def model(folder: Path) -> Model:
+    """Return a model of one's own: these tests change its type."""
     torch.set_num_threads(1)
     return load(folder, dtype="fp32", device="cpu")
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from copyist.engines.base import Stop
+from copyist.engines.base import DotsSettings, EngineSettings, Stop
 from copyist.engines.dots.backend import Prompt, Question
 from copyist.engines.dots.prompts import WORDINGS
 from copyist.engines.dots.resize import resized
+from tests.engines.dots.published import PUBLISHED, published_shapes
 from tests.engines.drawing import drawn, in_colour
 
 MARKS = (
@@ -37,56 +39,14 @@ PIECES = (
 """What the trained model reads, in tokens of its own: it only has to learn which follows which."""
 READS = "".join(PIECES)
 NOTHING = "[]"
+_CHANCE = np.random.default_rng(2)
+IMAGES = [
+    _CHANCE.integers(0, 256, (28 * down, 28 * across, 3), dtype=np.uint8) for down, across in ((3, 5), (4, 2), (1, 2))
+]
+"""Three images of noise, of different shapes."""
 _WORDS = 620
 """Entries of the tokenizer beside pieces and marks."""
 
-PUBLISHED: Mapping[str, Any] = {
-    "architectures": ["DotsOCRForCausalLM"],
-    "model_type": "dots_ocr",
-    "auto_map": {"AutoConfig": "configuration_dots.DotsOCRConfig", "AutoModelForCausalLM": "modeling_dots_ocr.X"},
-    "attention_bias": True,
-    "attention_dropout": 0.0,
-    "hidden_act": "silu",
-    "hidden_size": 1536,
-    "initializer_range": 0.02,
-    "intermediate_size": 8960,
-    "max_position_embeddings": 131072,
-    "max_window_layers": 28,
-    "num_attention_heads": 12,
-    "num_hidden_layers": 28,
-    "num_key_value_heads": 2,
-    "rms_norm_eps": 1e-06,
-    "rope_scaling": None,
-    "rope_theta": 1000000,
-    "sliding_window": 131072,
-    "tie_word_embeddings": False,
-    "torch_dtype": "bfloat16",
-    "transformers_version": "4.51.0",
-    "use_cache": True,
-    "use_sliding_window": False,
-    "vocab_size": 151936,
-    "image_token_id": 151665,
-    "video_token_id": 151656,
-    "vision_config": {
-        "embed_dim": 1536,
-        "hidden_size": 1536,
-        "intermediate_size": 4224,
-        "num_hidden_layers": 42,
-        "num_attention_heads": 12,
-        "num_channels": 3,
-        "patch_size": 14,
-        "post_norm": True,
-        "rms_norm_eps": 1e-05,
-        "spatial_merge_size": 2,
-        "temporal_patch_size": 1,
-        "use_bias": False,
-        "attn_implementation": "flash_attention_2",
-        "init_merger_std": 0.02,
-        "initializer_range": 0.02,
-        "is_causal": False,
-    },
-}
-"""The ``config.json`` of dots.ocr."""
 _TINY = {"hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 3, "num_attention_heads": 4}
 _TINY_VISION = {
     "embed_dim": 48,
@@ -112,42 +72,6 @@ def tiny_config(sizes: Mapping[str, Any] = _TINY, vision: Mapping[str, Any] = _T
     config["image_token_id"] = vocabulary - len(MARKS) + MARKS.index("<|imgpad|>")
     config["vision_config"] = {**PUBLISHED["vision_config"], **vision}
     return config
-
-
-def published_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every tensor of a checkpoint, as the sheet's first section lists them."""
-    vision = config["vision_config"]
-    e, f, o = vision["embed_dim"], vision["intermediate_size"], vision["hidden_size"]
-    h, i, v = config["hidden_size"], config["intermediate_size"], config["vocab_size"]
-    kv = h // config["num_attention_heads"] * config["num_key_value_heads"]
-    shapes: dict[str, tuple[int, ...]] = {
-        "vision_tower.patch_embed.patchifier.proj.weight": (e, 3, 14, 14),
-        "vision_tower.patch_embed.patchifier.proj.bias": (e,),
-        "vision_tower.patch_embed.patchifier.norm.weight": (e,),
-        "vision_tower.post_trunk_norm.weight": (e,),
-        "vision_tower.merger.ln_q.weight": (e,),
-        "vision_tower.merger.ln_q.bias": (e,),
-        "vision_tower.merger.mlp.0.weight": (4 * e, 4 * e),
-        "vision_tower.merger.mlp.0.bias": (4 * e,),
-        "vision_tower.merger.mlp.2.weight": (o, 4 * e),
-        "vision_tower.merger.mlp.2.bias": (o,),
-        "model.embed_tokens.weight": (v, h),
-        "lm_head.weight": (v, h),
-        "model.norm.weight": (h,),
-    }
-    for number in range(vision["num_hidden_layers"]):
-        block = f"vision_tower.blocks.{number}."
-        shapes |= {f"{block}norm1.weight": (e,), f"{block}norm2.weight": (e,)}
-        shapes |= {f"{block}attn.qkv.weight": (3 * e, e), f"{block}attn.proj.weight": (e, e)}
-        shapes |= {f"{block}mlp.fc1.weight": (f, e), f"{block}mlp.fc3.weight": (f, e), f"{block}mlp.fc2.weight": (e, f)}
-    for number in range(config["num_hidden_layers"]):
-        layer = f"model.layers.{number}."
-        for name, size in (("q", h), ("k", kv), ("v", kv)):
-            shapes |= {f"{layer}self_attn.{name}_proj.weight": (size, h), f"{layer}self_attn.{name}_proj.bias": (size,)}
-        shapes |= {f"{layer}self_attn.o_proj.weight": (h, h), f"{layer}mlp.down_proj.weight": (h, i)}
-        shapes |= {f"{layer}mlp.gate_proj.weight": (i, h), f"{layer}mlp.up_proj.weight": (i, h)}
-        shapes |= {f"{layer}input_layernorm.weight": (h,), f"{layer}post_attention_layernorm.weight": (h,)}
-    return shapes
 
 
 def random_tensors(config: Mapping[str, Any], seed: int = 7) -> dict[str, Any]:
@@ -318,3 +242,26 @@ def question(pixels: npt.NDArray[np.uint8], prompt: Prompt = Prompt.LAYOUT, **mo
     return Question(
         **{"pixels": pixels, "prompt": prompt, "stop": Stop(), "temperature": 0.0, "max_tokens": 40, **more}
     )
+
+
+def on_cpu(folder: Path | None = None, weights: Path = Path("nowhere"), **more: Any) -> EngineSettings:
+    """Settings under which the checkpoint in ``folder``, or the first in ``weights``, is loaded on the CPU."""
+    dots = DotsSettings(**{"model_path": folder, "on_cpu": True, **more})
+    return EngineSettings(weights=weights, use_gpu=False, dots=dots)
+
+
+def rewrite(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Write the tiny checkpoint again with other tensors."""
+    tensors = random_tensors(tiny_config())
+    change(tensors)
+    write_checkpoint(folder, tiny_config(), tensors)
+
+
+@contextmanager
+def hooked(part: Any, hook: Callable[..., None]) -> Iterator[None]:
+    """Have ``hook`` called with a part of a model and what it is given, before that part begins."""
+    handle = part.register_forward_pre_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -31,7 +31,11 @@ _PATTERN, _TIMES, _EVERY = 64, 20, 32
 
 @dataclass(frozen=True)
 class Limits:
-    """What ends an answer beside the model: seconds for the whole batch, and whether loops are looked for."""
+    """What ends an answer beside the model.
+
+    ``seconds`` are for looking at each image, and again for writing the answer; a batch looks at all its images before
+    it writes, so that they add up. ``loops``: whether an answer that goes round in circles is ended.
+    """
 
     seconds: float = math.inf
     loops: bool = True
@@ -110,7 +114,7 @@ class Rows:
         return Finish.LENGTH if self._steps >= self._questions[row].max_tokens else None
 
     def _answer(self, row: int, tokens: list[int], finish: Finish) -> Answer:
-        sure = torch.stack([step[row] for step in self._watch.log_probabilities]).mean()
+        sure = torch.stack(self._watch.log_probabilities)[:, row].mean()
         return Answer(
             text=self._model.vocabulary.text_of(tokens),
             finish=finish,
@@ -120,42 +124,42 @@ class Rows:
         )
 
 
-def answer(model: Model, questions: Sequence[Question], deliver: Deliver, limits: Limits = Limits()) -> None:
+def answer(model: Model, questions: Sequence[Question], deliver: Deliver, *, limits: Limits = Limits()) -> None:
     """Answer ``questions`` together, giving each answer to ``deliver`` by its place as soon as its row has ended.
 
     Raises ``torch.OutOfMemoryError``; answers that were delivered before stand.
     """
     with torch.inference_mode():
-        _answer(model, questions, deliver, limits)
+        try:
+            until = time.monotonic() + limits.seconds * len(questions)
+            rows, mask = model.embed(questions, lambda: _look(questions, until))
+        except GivenUp:
+            for place, question in enumerate(questions):
+                deliver(place, Answer("", Finish.ASKED if question.stop.asked else Finish.TIME))
+            return
+        watch = _watch(questions, limits)
+        ends = Rows(model, questions, prompts=mask.sum(dim=1).tolist(), watch=watch, deliver=deliver)
+        model.language.generate(
+            inputs_embeds=rows,
+            attention_mask=mask,
+            generation_config=GenerationConfig(
+                max_new_tokens=max(question.max_tokens for question in questions),
+                pad_token_id=model.vocabulary.pad,
+                do_sample=False,
+            ),
+            logits_processor=[watch.keep, Sampler(questions, rows.device)],
+            stopping_criteria=[ends],
+        )
 
 
-def _answer(model: Model, questions: Sequence[Question], deliver: Deliver, limits: Limits) -> None:
-    until = time.monotonic() + limits.seconds
-    try:
-        rows, mask = model.embed(questions, lambda: _look(questions, until))
-    except GivenUp:
-        for place, question in enumerate(questions):
-            deliver(place, Answer("", Finish.ASKED if question.stop.asked else Finish.TIME))
-        return
-    watch = GenerationWatch(
+def _watch(questions: Sequence[Question], limits: Limits) -> GenerationWatch:
+    return GenerationWatch(
         len(questions),
         stops=[question.stop for question in questions],
         longest=_PATTERN if limits.loops else 0,
         times=_TIMES,
-        limit_s=until - time.monotonic(),
+        limit_s=limits.seconds,
         every=_EVERY,
-    )
-    ends = Rows(model, questions, prompts=mask.sum(dim=1).tolist(), watch=watch, deliver=deliver)
-    model.language.generate(
-        inputs_embeds=rows,
-        attention_mask=mask,
-        generation_config=GenerationConfig(
-            max_new_tokens=max(question.max_tokens for question in questions),
-            pad_token_id=model.vocabulary.pad,
-            do_sample=False,
-        ),
-        logits_processor=[watch.keep, Sampler(questions, rows.device)],
-        stopping_criteria=[ends],
     )
 
 

@@ -22,6 +22,8 @@ _TOWER_WIDTHS, _FEED_FORWARD_WIDTHS = 15, 5
 ``intermediate_size``."""
 _SCORES = 6
 """Copies of the scores of all tokens, in float32, while one is chosen."""
+_MASK = 3
+"""Bytes for each pair of tokens of a row, where prompts of different lengths need a mask: as truth, and as a number."""
 _WORDS = 512
 """More tokens than any prompt has beside its image."""
 
@@ -57,6 +59,8 @@ def batch_bytes(
     cache = 2 * language.num_hidden_layers * language.num_key_value_heads * head * item
     prefill = _FEED_FORWARD_WIDTHS * language.intermediate_size * item
     row = prompt * (prefill + cache) + max_tokens * cache + _SCORES * 4 * language.vocab_size
+    if min(patches) != max(patches):
+        row += prompt**2 * _MASK
     return tower + len(images) * row
 
 

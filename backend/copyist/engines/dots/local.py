@@ -10,6 +10,7 @@ import gc
 import importlib
 import importlib.util
 import json
+import math
 import os
 import weakref
 from collections.abc import Callable, Sequence
@@ -32,8 +33,11 @@ _A4 = (2352, 1652)
 """Height and width, in pixels, of the page by which pages at once are counted: A4 at 200 dpi."""
 _CPU_ROOM = 4 * GB
 """What a batch may take on a CPU, where no driver says how much there is."""
-_MARGIN, _BESIDE = 1.1, 1_500_000_000
-"""Memory that must be free: the weights and a tenth, and this much for CUDA itself and one page."""
+_MARGIN, _BESIDE, _CUDA_ITSELF = 1.1, 1_500_000_000, 500_000_000
+"""Memory that must be free: the weights and a tenth, and for CUDA itself and one page at most this many bytes."""
+
+
+_SHORTAGES = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 class Local:
@@ -160,12 +164,12 @@ def _measured(settings: EngineSettings, checkpoint: Checkpoint, architecture: Ar
     device, folder, quantization = _device(settings), checkpoint.folder, settings.dots.quantization
     dtype = _dtype(settings, device)
     weights = weights_bytes(checkpoint.shapes, dtype=dtype, quantization=quantization)
-    needed = round(weights * _MARGIN) + _BESIDE
+    needed = round(weights * _MARGIN) + min(_BESIDE, _CUDA_ITSELF + _page_bytes(settings, architecture, dtype))
     free = _card().free_bytes if device == _CUDA else _free_here()
     marks = (folder.name, fingerprint(folder), dtype, quantization if quantization != "none" else "")
     return Availability(
         ready=free is None or free >= needed,
-        reason="" if free is None or free >= needed else _too_little(device, needed=needed, free=free),
+        reason="" if free is None or free >= needed else _too_little(device, dtype, needed=needed, free=free),
         version=" ".join(("dots-local", *filter(None, marks))),
         device=device,
         model=folder.name,
@@ -175,10 +179,12 @@ def _measured(settings: EngineSettings, checkpoint: Checkpoint, architecture: Ar
     )
 
 
-def _too_little(device: str, *, needed: int, free: int) -> str:
-    place = "The GPU has" if device == _CUDA else "This machine has"
-    way_out = "use DOTS_OCR_QUANTIZATION=nf4 or a smaller DOTS_OCR_MAX_PIXELS" if device == _CUDA else "free some"
-    return f"{place} too little memory: {free / GB:.1f} GB are free and {needed / GB:.1f} GB are needed; {way_out}."
+def _too_little(device: str, dtype: str, *, needed: int, free: int) -> str:
+    found = f"too little memory: {free / GB:.1f} GB are free and {needed / GB:.1f} GB are needed"
+    if device == _CPU:
+        return f"This machine has {found}. Free some, or let a server read: DOTS_OCR_URL."
+    shorter = "DOTS_OCR_DTYPE=fp16, " if dtype == "fp32" else ""
+    return f"The GPU has {found}; use {shorter}DOTS_OCR_QUANTIZATION=nf4 or a smaller DOTS_OCR_MAX_PIXELS."
 
 
 def _free_here() -> int | None:
@@ -188,6 +194,13 @@ def _free_here() -> int | None:
     except OSError:
         return None
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+
+
+def _page_bytes(settings: EngineSettings, architecture: Architecture, dtype: str) -> int:
+    """What the largest page that the model is shown takes beside the weights."""
+    side = math.isqrt(settings.dots.max_pixels)
+    halves, longest = (architecture.vision, architecture.language), settings.dots.max_tokens
+    return batch_bytes(*halves, images=[(side, side)], max_tokens=longest, dtype=dtype)
 
 
 def _pages_at_once(settings: EngineSettings, architecture: Architecture, *, room: int, dtype: str) -> int:
@@ -240,7 +253,7 @@ class _Runner:
     def run(self, questions: Sequence[Question], deliver: Callable[[int, Answer], None]) -> None:
         """Answer all; raises ``MemoryError`` in the place of torch's own, with the memory freed."""
         try:
-            self._answering.answer(self._model, questions, deliver, self._limits)
+            self._answering.answer(self._model, questions, deliver, limits=self._limits)
             return
         except Exception as error:
             if not self._is_shortage(error):
@@ -260,8 +273,8 @@ class _Runner:
     def _is_shortage(self, error: Exception) -> bool:
         if isinstance(error, self._torch.OutOfMemoryError | MemoryError):
             return True
-        # On a CPU torch has no class of its own for it.
-        return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+        # On a CPU, and for the libraries below it, torch has no class of its own for it.
+        return isinstance(error, RuntimeError) and any(words in str(error) for words in _SHORTAGES)
 
     def _free(self) -> None:
         gc.collect()

@@ -219,7 +219,8 @@ def _load_language(
     transformers_logging.disable_progress_bar()
     options = {} if quantization == "none" else {"quantization_config": _quantized(quantization, dtype)}
     if options:
-        options["device_map"] = {"": device}
+        # Packed layers cannot be moved later, and need the number of the card.
+        options["device_map"] = {"": "cuda:0" if device == "cuda" else device}
     try:
         language, loading = _LanguageModel.from_pretrained(
             folder,
