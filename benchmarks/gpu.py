@@ -23,14 +23,14 @@ import numpy as np
 
 from benchmarks.report import Figure, console, machine, plain, show
 from copyist.engines.base import Stop
-from copyist.engines.dots.architecture import Architecture, LanguageConfig, VisionConfig
 from copyist.engines.dots.backend import Prompt, Question
+from copyist.engines.dots.local.architecture import Architecture, LanguageConfig, VisionConfig
 from copyist.engines.dots.prompts import WORDINGS
 from copyist.engines.gpu import why_no_cuda
 
 # The models' own modules load torch, which the other benchmarks need not wait for.
 if TYPE_CHECKING:
-    from copyist.engines.dots.model import Model, Vocabulary
+    from copyist.engines.dots.local.model import Model, Vocabulary
 
 ABOUT = "dots.ocr on a GPU, pages at once against one at a time"
 BATCHES = (1, 4, 8, 16)
@@ -159,7 +159,7 @@ def _clocked(trial: Trial, work: Callable[[], None]) -> tuple[float, int]:
 
 def _answer(model: Model, pages: Sequence[Question], tokens: int) -> None:
     """As the engine does it, with nothing to end an answer but its length."""
-    from copyist.engines.dots.answering import Limits, answer
+    from copyist.engines.dots.local.answering import Limits, answer
 
     lengths = []
     asked = [replace(page, max_tokens=tokens) for page in pages]
@@ -186,8 +186,8 @@ def _model(trial: Trial) -> Model:
     """The checkpoint, or random weights at the trial's sizes, made where they are to compute."""
     import torch
 
-    from copyist.engines.dots.model import DTYPES, Model, language_config, load
-    from copyist.engines.dots.vision import VisionTower
+    from copyist.engines.dots.local.model import DTYPES, Model, language_config, load
+    from copyist.engines.dots.local.vision import VisionTower
 
     if trial.folder is not None:
         loaded = load(trial.folder, dtype=trial.dtype, device=trial.device)
@@ -210,7 +210,7 @@ def _vocabulary() -> Vocabulary:
     """A tokenizer that writes the prompts about as short as the published one, and no token that ends an answer."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-    from copyist.engines.dots.model import Vocabulary
+    from copyist.engines.dots.local.model import Vocabulary
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

@@ -10,6 +10,8 @@ from copyist.engines.base import NotReady
 from copyist.engines.torchvision_shim import import_torchvision
 
 MODEL_TYPE = "vision-encoder-decoder"
+_UNUSED = "encoder.pooler."
+"""A layer that transformers adds to the encoder and the decoder never sees; Microsoft's TrOCR checkpoints have none."""
 
 
 def load_model(folder: Path, *, use_gpu: bool) -> tuple[Any, str]:
@@ -19,6 +21,10 @@ def load_model(folder: Path, *, use_gpu: bool) -> tuple[Any, str]:
         import_torchvision()
         import torch
         from transformers import VisionEncoderDecoderModel
+        from transformers.utils import logging
+    # A worker's log is no place for a bar, nor for a report of what is judged below.
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
     device = "cuda" if use_gpu and torch.cuda.is_available() else "cpu"
     if device == "cpu":
         torch.set_num_threads(1)
@@ -30,7 +36,8 @@ def load_model(folder: Path, *, use_gpu: bool) -> tuple[Any, str]:
         raise
     except Exception as error:
         raise NotReady(f"The checkpoint in {folder.name} cannot be loaded; pull the weights again.") from error
-    problems = sorted([*loading["missing_keys"], *(name for name, *_ in loading["mismatched_keys"])])
+    missing = (name for name in loading["missing_keys"] if not name.startswith(_UNUSED))
+    problems = sorted([*missing, *(name for name, *_ in loading["mismatched_keys"])])
     if problems:
         raise NotReady(f"The checkpoint in {folder.name} has no fitting {problems[0]}; it is another model's or cut.")
     return model.to(device).eval(), device

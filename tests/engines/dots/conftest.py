@@ -11,7 +11,7 @@ import pytest
 from tests.engines.dots.tiny_dots import write_tiny_dots
 
 if TYPE_CHECKING:
-    from copyist.engines.dots.model import Model
+    from copyist.engines.dots.local.model import Model
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +25,7 @@ def model(folder: Path) -> Model:
     """Return the loaded checkpoint, in float32 on one thread."""
     import torch
 
-    from copyist.engines.dots.model import load
+    from copyist.engines.dots.local.model import load
 
     torch.set_num_threads(1)
     return load(folder, dtype="fp32", device="cpu")

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from copyist.engines.dots.cells import Category, Cell
+from copyist.engines.dots.parse.cells import Category, Cell
 
 Block = dict[str, Any]
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from copyist.engines.base import Stop, TimedOut
-from copyist.engines.dots.answering import Limits, answer
 from copyist.engines.dots.backend import Answer, Prompt, Question
-from copyist.engines.dots.model import Model, load
+from copyist.engines.dots.local.answering import Limits, answer
+from copyist.engines.dots.local.model import Model, load
 from copyist.engines.dots.prompts import wording
 from copyist.engines.generation import Finish
 from tests.engines.dots import reference

@@ -14,7 +14,7 @@ import pytest
 
 from copyist.engines.base import NotReady, Stop, TimedOut
 from copyist.engines.dots.backend import Answer, Prompt, Question
-from copyist.engines.dots.batches import Batches
+from copyist.engines.dots.local.batches import Batches
 from copyist.engines.generation import Finish
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from copyist.engines.dots.breaker import Breaker
+from copyist.engines.dots.remote.breaker import Breaker
 
 
 def test_a_breaker_opens_rests_and_closes_again() -> None:

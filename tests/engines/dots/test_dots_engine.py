@@ -13,8 +13,9 @@ import pytest
 from copyist.document import Page
 from copyist.engines.base import DotsSettings, EngineSettings, GarbageError, NotReady, PageImage, ReadOptions, Stop
 from copyist.engines.base import TimedOut as Late
-from copyist.engines.dots import remote, servers
 from copyist.engines.dots.engine import Dots
+from copyist.engines.dots.remote import client as remote
+from copyist.engines.dots.remote import servers
 from copyist.engines.notes import noting
 from tests.engines.drawing import blank, drawn, in_colour
 from tests.fake_replies import lines_of_ink

@@ -7,7 +7,7 @@ import json
 import pytest
 from benchmarks import gpu
 
-from copyist.engines.dots.architecture import read_architecture
+from copyist.engines.dots.local.architecture import read_architecture
 from tests.engines.dots.published import PUBLISHED
 
 

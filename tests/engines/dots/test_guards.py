@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from copyist.engines.dots.backend import Answer
-from copyist.engines.dots.cells import Category, Cell, Layout
 from copyist.engines.dots.crops import Shown
 from copyist.engines.dots.guards import layout_doubt, layout_fault, text_fault, without_loops
+from copyist.engines.dots.parse.cells import Category, Cell, Layout
 from copyist.engines.generation import Finish
 
 PAGE = Shown(np.zeros((2352, 1652, 3), np.uint8), 1.0, 1.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from copyist.engines.dots.latex import Part, maths_in, parts_of, restored
+from copyist.engines.dots.parse.latex import Part, maths_in, parts_of, restored
 from tests.engines.dots.layouts import latex, texts
 
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from copyist.document import Block, BlockKind, Box, Document, Page
-from copyist.engines.dots.layout import KINDS, blocks_of, text_blocks
-from copyist.engines.dots.parse import Category, Cell, parse
+from copyist.engines.dots.parse.layout import KINDS, blocks_of, text_blocks
+from copyist.engines.dots.parse.layout_json import Category, Cell, parse
 from copyist.exports import markdown, text
 from tests.engines.dots.layouts import CELLS, PAGE, latex, texts
 

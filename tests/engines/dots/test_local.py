@@ -15,7 +15,7 @@ import torch
 
 from copyist.engines.base import NotReady, Stop, TimedOut
 from copyist.engines.dots.backend import Answer, Question
-from copyist.engines.dots.local import Local, check
+from copyist.engines.dots.local.resident import Local, check
 from copyist.engines.dots.resize import resized
 from copyist.engines.generation import Finish
 from tests.engines.dots.tiny_dots import IMAGES, NOTHING, READS, hooked, on_cpu, question, write_reading_dots

@@ -15,11 +15,11 @@ import pytest
 import torch
 
 from copyist.engines.base import NotReady
-from copyist.engines.dots import local
-from copyist.engines.dots.architecture import read_architecture
-from copyist.engines.dots.footprint import GB, batch_bytes, weights_bytes
-from copyist.engines.dots.local import Local, check
-from copyist.engines.dots.model import load
+from copyist.engines.dots.local import resident as local
+from copyist.engines.dots.local.architecture import read_architecture
+from copyist.engines.dots.local.footprint import GB, batch_bytes, weights_bytes
+from copyist.engines.dots.local.model import load
+from copyist.engines.dots.local.resident import Local, check
 from copyist.engines.gpu import Gpu
 from tests.engines.dots.published import PUBLISHED, published_shapes
 from tests.engines.dots.tiny_dots import on_cpu, rewrite, tiny_config
@@ -231,7 +231,7 @@ def test_checking_loads_no_heavy_library(folder: Path) -> None:
     script = (
         "import sys, pathlib\n"
         "from copyist.engines.base import DotsSettings, EngineSettings\n"
-        "from copyist.engines.dots.local import check\n"
+        "from copyist.engines.dots.local.resident import check\n"
         "dots = DotsSettings(model_path=pathlib.Path(sys.argv[1]), on_cpu=True)\n"
         "found = check(EngineSettings(use_gpu=False, dots=dots))\n"
         "print(found.ready, *({'torch', 'transformers'} & sys.modules.keys()))"

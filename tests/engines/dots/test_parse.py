@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from copyist.engines.dots.parse import Category, Cell, Layout, parse
+from copyist.engines.dots.parse.layout_json import Category, Cell, Layout, parse
 from tests.engines.dots.layouts import CELLS, PAGE, Block, cell_of, latex, pages, written
 
 JSON = json.dumps(PAGE)

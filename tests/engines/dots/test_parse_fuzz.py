@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from copyist.document import Block, Box
-from copyist.engines.dots.layout import blocks_of, text_blocks
-from copyist.engines.dots.parse import Cell, parse
+from copyist.engines.dots.parse.layout import blocks_of, text_blocks
+from copyist.engines.dots.parse.layout_json import Cell, parse
 from tests.engines.dots.layouts import PAGE, cell_of
 
 ANSWERS = 10_000

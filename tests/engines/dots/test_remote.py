@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from copyist.engines.base import DotsSettings, EngineSettings, NotReady, Stop, TimedOut
-from copyist.engines.dots import remote, servers
 from copyist.engines.dots.backend import Prompt, Question
-from copyist.engines.dots.remote import Remote
-from copyist.engines.dots.wire import QuestionRefused
+from copyist.engines.dots.remote import client as remote
+from copyist.engines.dots.remote import servers
+from copyist.engines.dots.remote.client import Remote
+from copyist.engines.dots.remote.wire import QuestionRefused
 from copyist.engines.generation import Finish
 from copyist.engines.notes import noting
 from tests.engines.drawing import drawn, in_colour

@@ -11,9 +11,9 @@ from dataclasses import replace
 import pytest
 
 from copyist.engines.base import Availability, DotsSettings, EngineSettings
-from copyist.engines.dots import servers
-from copyist.engines.dots.remote import check
-from copyist.engines.dots.servers import Unusable, address
+from copyist.engines.dots.remote import servers
+from copyist.engines.dots.remote.client import check
+from copyist.engines.dots.remote.servers import Unusable, address
 from tests.fake_vllm import MODEL, FakeVllm
 from tests.servers import free_port
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from copyist.engines.dots.tables import rows_of, sanitised, without_tags
+from copyist.engines.dots.parse.tables import rows_of, sanitised, without_tags
 from copyist.exports.text import table_text
 
 TAGS = {"table", "caption", "thead", "tbody", "tfoot", "tr", "td", "th", "sup", "sub", "b", "i", "br"}

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import nn
 
-from copyist.engines.dots.architecture import read_architecture, tensor_shapes
-from copyist.engines.dots.model import Model, language_config, load
-from copyist.engines.dots.preprocess import patches, tokens_of
-from copyist.engines.dots.vision import VisionTower, groups
+from copyist.engines.dots.local.architecture import read_architecture, tensor_shapes
+from copyist.engines.dots.local.model import Model, language_config, load
+from copyist.engines.dots.local.preprocess import patches, tokens_of
+from copyist.engines.dots.local.vision import VisionTower, groups
 from tests.engines.dots import reference
 from tests.engines.dots.published import PUBLISHED, published_shapes
 from tests.engines.dots.tiny_dots import tiny_config
@@ -120,7 +120,7 @@ def test_images_go_through_in_groups_of_bounded_size() -> None:
 
 def test_groups_change_nothing(model: Model, images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
     whole = rows_of(model, images, torch.float64)
-    monkeypatch.setattr("copyist.engines.dots.vision.PATCHES_AT_ONCE", 64)
+    monkeypatch.setattr("copyist.engines.dots.local.vision.PATCHES_AT_ONCE", 64)
     apart = rows_of(model, images, torch.float64)
     assert all(torch.allclose(one, other, atol=1e-12) for one, other in zip(whole, apart, strict=True))
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from copyist.engines.base import Stop
 from copyist.engines.dots.backend import Answer, Prompt, Question
-from copyist.engines.dots.wire import LONGEST_TEXT, NotTheApi, answer_of, body
+from copyist.engines.dots.remote.wire import LONGEST_TEXT, NotTheApi, answer_of, body
 from copyist.engines.generation import Finish
 
 QUESTION = Question(np.full((56, 84, 3), 255, np.uint8), Prompt.LAYOUT, Stop())

@@ -186,7 +186,7 @@ def _trained(*, rate: float = 5e-3, most_steps: int = 300) -> Mapping[str, Any]:
 
 
 def _pupil() -> Any:
-    from copyist.engines.dots.model import load
+    from copyist.engines.dots.local.model import load
 
     config = tiny_config(_READING, _READING_VISION)
     with tempfile.TemporaryDirectory() as folder:
@@ -215,7 +215,7 @@ def _lesson(model: Any, pages: Sequence[npt.NDArray[np.uint8]]) -> tuple[Any, An
     """What the model is shown, prompt and answer in a row, and the answers alone, in tokens."""
     import torch
 
-    from copyist.engines.dots.preprocess import patches
+    from copyist.engines.dots.local.preprocess import patches
 
     end = _mark("<|endofassistant|>")
     pieces = [_WORDS + number for number in range(len(PIECES))]

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from copyist.engines.base import NotReady, TimedOut
 from copyist.engines.dots.backend import Answer, Prompt
-from copyist.engines.dots.cells import Category, Cell
 from copyist.engines.dots.crops import Pixels, Shown, cut_out, edge_share, show_part
 from copyist.engines.dots.guards import text_fault
 from copyist.engines.dots.interview import Asked, Interview, NoQuestionsLeft, QuestionFailed
+from copyist.engines.dots.parse.cells import Category, Cell
 from copyist.engines.notes import note
 
 BLOCK_TOKENS = 4096

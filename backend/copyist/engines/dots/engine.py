@@ -9,9 +9,10 @@ from dataclasses import replace
 
 from copyist.document import Block, Page
 from copyist.engines.base import Availability, EngineSettings, GarbageError, Mode, PageImage, ReadOptions
-from copyist.engines.dots import local, remote
 from copyist.engines.dots.backend import Backend
 from copyist.engines.dots.ladder import read_page
+from copyist.engines.dots.local import resident as local
+from copyist.engines.dots.remote import client as remote
 
 LADDER = 1
 """Raise it when a page is asked for, or its answer is read, in another way: cached readings are then made again."""

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from copyist.engines.dots.backend import Answer
-from copyist.engines.dots.cells import Category, Cell, Layout
 from copyist.engines.dots.crops import Shown
+from copyist.engines.dots.parse.cells import Category, Cell, Layout
 from copyist.engines.garbage import is_loop
 from copyist.engines.generation import Finish, repeats
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from copyist.engines.base import NotReady, Stop, TimedOut
 from copyist.engines.dots.backend import Answer, Backend, Prompt, Question
 from copyist.engines.dots.crops import Shown
-from copyist.engines.dots.wire import QuestionRefused
+from copyist.engines.dots.remote.wire import QuestionRefused
 
 log = logging.getLogger(__name__)
 

@@ -14,12 +14,12 @@ from copyist.document import Block
 from copyist.engines.base import DotsSettings, GarbageError, PageImage, ReadOptions
 from copyist.engines.dots.backend import Answer, Backend, Prompt
 from copyist.engines.dots.blockwise import MAX_BLOCKS, BlockReader
-from copyist.engines.dots.cells import Cell
 from copyist.engines.dots.crops import Shown, has_ink, is_flat, show
 from copyist.engines.dots.guards import end_fault, layout_doubt, layout_fault, text_fault, without_loops
 from copyist.engines.dots.interview import Asked, Interview, NoQuestionsLeft, QuestionFailed
-from copyist.engines.dots.layout import blocks_of, text_blocks
-from copyist.engines.dots.parse import parse
+from copyist.engines.dots.parse.cells import Cell
+from copyist.engines.dots.parse.layout import blocks_of, text_blocks
+from copyist.engines.dots.parse.layout_json import parse
 from copyist.engines.notes import note
 
 FIRST_TOKENS = 8192

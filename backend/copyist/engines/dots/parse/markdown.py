@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from copyist.document import BlockKind
-from copyist.engines.dots import latex
+from copyist.engines.dots.parse import latex
 
 _HEADING = re.compile(r"(?m)^[ \t]{0,3}#{1,6}[ \t]+")
 _DEEP_HEADING = re.compile(r"(?m)^[ \t]{0,3}#{2,6}[ \t]+")

@@ -21,17 +21,17 @@ from torch import Tensor
 
 from copyist.engines.base import NotReady
 from copyist.engines.checkpoints import INDEX, SINGLE, CheckpointUnusable, open_checkpoint
-from copyist.engines.dots.architecture import (
+from copyist.engines.dots.backend import Question
+from copyist.engines.dots.local.architecture import (
     VISION_PREFIX,
     Architecture,
     LanguageConfig,
     check_shapes,
     read_architecture,
 )
-from copyist.engines.dots.backend import Question
-from copyist.engines.dots.preprocess import patches, tokens_of
+from copyist.engines.dots.local.preprocess import patches, tokens_of
+from copyist.engines.dots.local.vision import VisionTower
 from copyist.engines.dots.prompts import wording
-from copyist.engines.dots.vision import VisionTower
 from copyist.engines.torchvision_shim import import_torchvision
 
 with warnings.catch_warnings():

@@ -13,8 +13,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from copyist.engines.dots import latex
-from copyist.engines.dots.cells import BBOX, KEYS, TEXT
+from copyist.engines.dots.parse import latex
+from copyist.engines.dots.parse.cells import BBOX, KEYS, TEXT
 
 _KEY_NAMES = "|".join(KEYS)
 _KEY = re.compile(rf"([\"'])({_KEY_NAMES})\1\s*:\s*")

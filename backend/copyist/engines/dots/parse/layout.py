@@ -12,9 +12,9 @@ from itertools import accumulate
 from types import MappingProxyType
 
 from copyist.document import Block, BlockKind, Box, Line, whole
-from copyist.engines.dots import latex, markdown, tables
-from copyist.engines.dots.cells import Category, Cell
-from copyist.engines.dots.parse import unfenced
+from copyist.engines.dots.parse import latex, markdown, tables
+from copyist.engines.dots.parse.cells import Category, Cell
+from copyist.engines.dots.parse.layout_json import unfenced
 from copyist.engines.reading_order import words_along
 
 KINDS: Mapping[Category, BlockKind] = MappingProxyType(

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from copyist.engines.dots.architecture import CHANNELS, MERGE, PATCH, VisionConfig
-from copyist.engines.dots.footprint import PATCHES_AT_ONCE
+from copyist.engines.dots.local.architecture import CHANNELS, MERGE, PATCH, VisionConfig
+from copyist.engines.dots.local.footprint import PATCHES_AT_ONCE
 
 Grid = tuple[int, int]
 

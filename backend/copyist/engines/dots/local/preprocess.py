@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from copyist.engines.dots.architecture import CHANNELS, MERGE, PATCH
+from copyist.engines.dots.local.architecture import CHANNELS, MERGE, PATCH
 
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _DEVIATION = (0.26862954, 0.26130258, 0.27577711)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from copyist.engines.dots import broken_json
-from copyist.engines.dots.cells import Category as Category
-from copyist.engines.dots.cells import Cell as Cell
-from copyist.engines.dots.cells import Layout as Layout
-from copyist.engines.dots.cells import cells_of, objects_in
+from copyist.engines.dots.parse import broken_json
+from copyist.engines.dots.parse.cells import Category as Category
+from copyist.engines.dots.parse.cells import Cell as Cell
+from copyist.engines.dots.parse.cells import Layout as Layout
+from copyist.engines.dots.parse.cells import cells_of, objects_in
 
 _FENCE = re.compile(r"```(?:json|markdown|md|html|latex|text)?+\s*+")
 

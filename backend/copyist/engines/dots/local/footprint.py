@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from copyist.engines.dots.architecture import MERGE, PATCH, VISION_PREFIX, LanguageConfig, VisionConfig
+from copyist.engines.dots.local.architecture import MERGE, PATCH, VISION_PREFIX, LanguageConfig, VisionConfig
 
 GB = 10**9
 ITEM_BYTES: Mapping[str, int] = {"bf16": 2, "fp16": 2, "fp32": 4}

@@ -23,13 +23,13 @@ from tenacity import (
 )
 
 from copyist.engines.base import Availability, DotsSettings, EngineSettings, NotReady, TimedOut
-from copyist.engines.dots import servers
 from copyist.engines.dots.backend import Answer, Question
-from copyist.engines.dots.background import Background
-from copyist.engines.dots.breaker import Breaker
-from copyist.engines.dots.servers import Address, Served
-from copyist.engines.dots.statuses import CONNECT_S, ServerAway, answer_in, no_response
-from copyist.engines.dots.wire import QuestionRefused, body
+from copyist.engines.dots.remote import servers
+from copyist.engines.dots.remote.background import Background
+from copyist.engines.dots.remote.breaker import Breaker
+from copyist.engines.dots.remote.servers import Address, Served
+from copyist.engines.dots.remote.statuses import CONNECT_S, ServerAway, answer_in, no_response
+from copyist.engines.dots.remote.wire import QuestionRefused, body
 from copyist.engines.notes import note
 
 AT_ONCE_PER_SERVER = 16

@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import GenerationConfig
 
 from copyist.engines.dots.backend import Answer, Question
-from copyist.engines.dots.model import Model
+from copyist.engines.dots.local.model import Model
 from copyist.engines.generation import Finish, GenerationWatch
 
 Deliver = Callable[[int, Answer], None]

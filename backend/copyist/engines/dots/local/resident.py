@@ -19,10 +19,10 @@ from typing import Any
 
 from copyist.engines.base import Availability, EngineSettings, NotReady
 from copyist.engines.checkpoints import Checkpoint, CheckpointUnusable, fingerprint, open_checkpoint
-from copyist.engines.dots.architecture import MODEL_TYPE, Architecture, check_shapes, read_architecture
 from copyist.engines.dots.backend import Answer, Question
-from copyist.engines.dots.batches import Batches
-from copyist.engines.dots.footprint import GB, batch_bytes, weights_bytes
+from copyist.engines.dots.local.architecture import MODEL_TYPE, Architecture, check_shapes, read_architecture
+from copyist.engines.dots.local.batches import Batches
+from copyist.engines.dots.local.footprint import GB, batch_bytes, weights_bytes
 from copyist.engines.gpu import Gpu, gpus, why_no_cuda
 
 NEEDS = ("tokenizer.json",)
@@ -217,8 +217,8 @@ class _Runner:
     """The model as ``Batches`` sees it: what a batch takes, what there is, and the answers."""
 
     def __init__(self, settings: EngineSettings, device: str) -> None:
-        loading = importlib.import_module("copyist.engines.dots.model")
-        self._answering = importlib.import_module("copyist.engines.dots.answering")
+        loading = importlib.import_module("copyist.engines.dots.local.model")
+        self._answering = importlib.import_module("copyist.engines.dots.local.answering")
         self._torch = importlib.import_module("torch")
         if device == _CPU:
             self._torch.set_num_threads(1)

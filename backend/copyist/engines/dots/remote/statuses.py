@@ -8,10 +8,10 @@ import logging
 import httpx
 
 from copyist.engines.base import NotReady
-from copyist.engines.dots import servers
 from copyist.engines.dots.backend import Answer
-from copyist.engines.dots.servers import Address
-from copyist.engines.dots.wire import NotTheApi, QuestionRefused, answer_of
+from copyist.engines.dots.remote import servers
+from copyist.engines.dots.remote.servers import Address
+from copyist.engines.dots.remote.wire import NotTheApi, QuestionRefused, answer_of
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,76 @@
+"""Which TrOCR checkpoint is read with, and whether it is whole: looked at without loading it.
+
+The published layouts differ in the tokenizer: the small models bring a sentencepiece model, base and large a
+byte-level BPE. A model that was trained here and saved anew brings ``tokenizer.json`` and ``processor_config.json``.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path, PurePosixPath
+
+from copyist.engines.base import EngineSettings
+from copyist.engines.checkpoints import Checkpoint, CheckpointUnusable, open_checkpoint
+from copyist.engines.encoder_decoder import MODEL_TYPE
+
+_TOKENIZERS = (("sentencepiece.bpe.model",), ("vocab.json", "merges.txt"), ("tokenizer.json",))
+_PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
+
+
+def default_checkpoint(settings: EngineSettings) -> Checkpoint:
+    """``settings.trocr``, or the first usable of the folders ``trocr-*`` in the weights folder, by name.
+
+    By name ``trocr-base-handwritten`` comes before the large and the small model: on the IAM lines it makes a fifth
+    fewer errors than the small one (3.42 against 4.22 % CER, arXiv 2109.10282) for four times its time. Raises
+    ``CheckpointUnusable`` with the reason and the way out.
+    """
+    if settings.trocr is not None:
+        return trocr_checkpoint(settings.trocr)
+    folders = sorted(folder for folder in settings.weights.glob("trocr-*") if folder.is_dir())
+    reasons = []
+    for folder in folders:
+        try:
+            return trocr_checkpoint(folder)
+        except CheckpointUnusable as error:
+            reasons.append(str(error))
+    if reasons:
+        raise CheckpointUnusable(reasons[0])
+    raise CheckpointUnusable(
+        "No weights for TrOCR: put a checkpoint into a folder trocr-* of the weights folder, or set OCR_MODEL to one."
+    )
+
+
+def named_checkpoint(settings: EngineSettings, name: str) -> Checkpoint:
+    """The checkpoint of the folder ``name`` in the weights folder; of a published name the last part counts.
+
+    Raises ``CheckpointUnusable`` for what is not there, or no TrOCR; a name never leads out of the weights folder.
+    """
+    folder = PurePosixPath(name.replace("\\", "/")).name
+    if folder in ("", ".", "..") or not (settings.weights / folder).is_dir():
+        raise CheckpointUnusable(f'There is no TrOCR model "{name}" in the weights folder; pull its weights first.')
+    return trocr_checkpoint(settings.weights / folder)
+
+
+def trocr_checkpoint(folder: Path) -> Checkpoint:
+    """The checkpoint in ``folder``; raises ``CheckpointUnusable`` when it is not whole or another model's."""
+    found = open_checkpoint(folder)
+    decoder = found.config.get("decoder")
+    kind = decoder.get("model_type") if isinstance(decoder, dict) else None
+    if found.config.get("model_type") != MODEL_TYPE or kind != "trocr":
+        other = kind or found.config.get("model_type") or "an unknown model"
+        raise CheckpointUnusable(
+            f"{folder.name} holds another model ({other}), no TrOCR; set OCR_MODEL to a TrOCR checkpoint."
+        )
+    if not any((folder / name).is_file() for name in _PREPROCESSORS):
+        raise CheckpointUnusable(f"{folder.name}/{_PREPROCESSORS[0]} is missing; pull the weights again.")
+    if not any(all((folder / name).is_file() for name in names) for names in _TOKENIZERS):
+        raise CheckpointUnusable(
+            f"{folder.name} has no tokenizer: neither sentencepiece.bpe.model nor vocab.json with merges.txt is there; "
+            "pull the weights again."
+        )
+    return found
+
+
+def memory_bytes(checkpoint: Checkpoint, device: str) -> int:
+    """What the loaded weights take up: four bytes each on a CPU, two on a GPU."""
+    return sum(math.prod(shape) for shape in checkpoint.shapes.values()) * (2 if device == "cuda" else 4)
