@@ -31,8 +31,8 @@ DRAWN: dict[str, dict[str, float | bool]] = {
     "clean": {},
     "skew 2°": {"skew": 2.0},
     "wavy ±12 px": {"wave": 12.0},
-    "tight": {"lines": 30, "pitch": 60, "letters": 1.4},
-    "tight, skew 1.5°": {"lines": 30, "pitch": 60, "letters": 1.4, "skew": 1.5},
+    "tight": {"lines": 30, "pitch": 60, "letters": 2.2},
+    "tight, skew 1.5°": {"lines": 30, "pitch": 60, "letters": 2.2, "skew": 1.5},
     "ruled": {"ruled": True},
 }
 Pixels = npt.NDArray[np.uint8]

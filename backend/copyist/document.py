@@ -132,7 +132,9 @@ class Line(Record):
 class Block(Record):
     """A paragraph, heading, table, ... in reading order.
 
-    ``markup`` holds what lines cannot say: LaTeX for a formula, sanitised HTML for a table, else ``None``.
+    ``markup`` holds what lines cannot say, where an engine says it: LaTeX for a formula; sanitised HTML, LaTeX or a
+    pipe table for a table; else Markdown, with formulas between dollar signs. It says the same as the lines: whoever
+    changes a line drops the markup of its block.
     """
 
     kind: BlockKind = BlockKind.TEXT

@@ -213,3 +213,83 @@ class ConfigurationError(CopyistError):
 
     code, title = "configuration", "A setting cannot work"
     template = "{problem}"
+
+
+# --- files that are named, not sent ---------------------------------------------------------------------------------
+
+
+class InvalidSource(CopyistError):
+    """What should name a file is no address of one."""
+
+    code, status, title = "invalid_source", 422, "This names no file"
+    template = (
+        "The file must be named by a complete file://, http://, https:// or data: address, without user and password "
+        "in it. Spaces and other special signs are written percent-encoded."
+    )
+
+
+class FetchingOff(CopyistError):
+    """A way of naming files that the settings do not open."""
+
+    code, status, title = "fetching_off", 403, "This server does not fetch files that way"
+    template = (
+        "This server does not fetch {what}. Send the file itself or as a data: address, or ask whoever runs the server "
+        "to set {setting}."
+    )
+
+
+class FolderRefused(CopyistError):
+    """A ``file://`` outside of ``FETCH_FOLDERS``, also by way of a link; said of files that do not exist, too."""
+
+    code, status, title = "folder_refused", 403, "The file is in no folder that is open"
+    template = (
+        "The file is in none of the folders that this server may read from. Move it there, or ask whoever runs the "
+        "server to add its folder to FETCH_FOLDERS."
+    )
+
+
+class SourceMissing(CopyistError):
+    """A ``file://`` in an open folder that is no file, or one that cannot be read."""
+
+    code, status, title = "source_missing", 422, "There is no such file"
+    template = "There is no file of that name which the server can read. Check the name, and who may read the file."
+
+
+class AddressRefused(CopyistError):
+    """A web address that leads into a private network, to this machine or to a port that is no web server's."""
+
+    code, status, title = "address_refused", 403, "This address is not fetched"
+    template = (
+        "The address leads to a machine or a port that this server does not fetch from: only public web servers at "
+        "ports 80 and 443. Send the file itself."
+    )
+
+
+class FetchFailed(CopyistError):
+    """A web address that did not give the file."""
+
+    code, status, retry, title = "fetch_failed", 422, True, "The file could not be fetched"
+    template = "The address did not give the file. {reason} Check it in a browser, or send the file itself."
+
+
+# --- answers that wait for a job ----------------------------------------------------------------------------------
+
+
+class StillReading(CopyistError):
+    """A route that answers with the text, and the job takes longer than a client may wait."""
+
+    code, status, retry, title = "still_reading", 503, True, "The file is still being read"
+    template = (
+        "The job {job} is still {state} after {seconds:g} s. It goes on: fetch its result at /api/jobs/{job}/result.md "
+        "later, or send the request again then."
+    )
+
+
+class OnlyPlaceholder(CopyistError):
+    """A job that only the mock engine answered."""
+
+    code, status, retry, title = "only_placeholder", 503, True, "No engine could read the file"
+    template = (
+        "No engine could read this file, or all of it, so its text would be a placeholder. The pages of the job {job} "
+        "say why, and /api/engines says what is missing here."
+    )

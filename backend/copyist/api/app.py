@@ -15,7 +15,7 @@ from copyist import __version__
 from copyist import log as logs
 from copyist import settings as configuration
 from copyist.api import documents, health, jobs, limits, openapi, problems
-from copyist.api.compat import task_notes
+from copyist.api.compat import nougat, task_notes
 from copyist.api.service import KnownEngines, Service
 from copyist.api.waiting import Bell
 from copyist.db import migrate
@@ -27,7 +27,7 @@ from copyist.storage import Storage
 WEB = Path(__file__).parent.parent / "web"
 
 # The seed's routes come first: ``/api/jobs/{id}/`` with its slash is theirs.
-ROUTERS = [task_notes.router, jobs.router, documents.router, health.router]
+ROUTERS = [task_notes.router, nougat.router, jobs.router, documents.router, health.router]
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -57,7 +57,7 @@ def create_app(settings: Settings) -> FastAPI:
             allow_origins=settings.cors_origins,
             allow_methods=["*"],
             allow_headers=["*"],
-            expose_headers=["Location", "Retry-After"],
+            expose_headers=["Location", "Retry-After", *nougat.HEADERS],
         )
     limits.limit_body(app, settings.max_bytes)
     problems.register(app)

@@ -66,7 +66,10 @@ def submit(
             json_schema_extra={"format": "binary"},
         ),
     ],
-    mode: Annotated[str, Form(examples=["document"])] = "document",
+    mode: Annotated[
+        str | None,
+        Form(examples=["document"], description="document, handwriting, formula or paper; else the engine's own"),
+    ] = None,
     engine: Annotated[str | None, Form(description="Start the chain here; see /api/engines")] = None,
     languages: Annotated[str | None, Form(examples=["eng+deu"])] = None,
     text: Annotated[str, Form(description="auto, force (always OCR) or only (never OCR)")] = "auto",

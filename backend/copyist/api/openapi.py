@@ -35,6 +35,11 @@ _FIELDS: Mapping[type[CopyistError], Mapping[str, object]] = {
     errors.AlreadyEnded: {"status": "completed"},
     errors.NoResult: {"status": "cancelled"},
     errors.Unavailable: {"what": "The database"},
+    errors.FetchingOff: {"what": "web addresses", "setting": "FETCH_URLS=true"},
+    errors.FetchFailed: {"reason": "It answered 404."},
+    errors.NoPageRead: {"pages": 3},
+    errors.StillReading: {"job": "0b8f4b0e-6c2d-4f0a-9a57-3d5a4f0f9c11", "state": "processing", "seconds": 60},
+    errors.OnlyPlaceholder: {"job": "0b8f4b0e-6c2d-4f0a-9a57-3d5a4f0f9c11"},
     problems.InvalidRequest: {"fields": "limit"},
 }
 
@@ -50,6 +55,16 @@ UPLOAD = (
     errors.DamagedFile,
     errors.Encrypted,
     problems.InvalidRequest,
+)
+
+# What may be wrong with a file that is named by its address.
+FETCH = (
+    errors.InvalidSource,
+    errors.FetchingOff,
+    errors.FolderRefused,
+    errors.SourceMissing,
+    errors.AddressRefused,
+    errors.FetchFailed,
 )
 
 LOCATION = {"Location": {"description": "Where the job is: poll there.", "schema": {"type": "string"}}}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from copyist.document import Mode, TextPolicy
+from copyist.document import Decoding, Mode, TextPolicy
 from copyist.errors import InvalidOption
 from copyist.languages import language_codes
 from copyist.pageranges import read_ranges
@@ -30,21 +30,24 @@ class Wishes:
 
 def check(
     *,
-    mode: str,
+    mode: str | None,
     engine: str | None,
     languages: str | None,
     text: str,
     pages: str | None,
     priority: str,
     metadata: str | None,
+    decoding: Decoding,
     engines: Mapping[str, Mapping[str, Any]],
     backend: str,
 ) -> Wishes:
     """Check every field; raises ``InvalidOption`` naming the values there are.
 
     ``engines`` is what the living workers have. While none is alive, engines and languages cannot be checked here; a
-    job that asks for one that does not exist fails when it is taken in.
+    job that asks for one that does not exist fails when it is taken in. Without a ``mode`` it is the only one that
+    ``engine`` reads in, if it is.
     """
+    mode = mode or _implied(engine, engines)
     _one_of("mode", mode, _modes(engines))
     _one_of("text", text, TextPolicy)
     _one_of("priority", priority, Priority)
@@ -53,7 +56,8 @@ def check(
     if pages is not None:
         read_ranges(pages)
     codes = language_codes(languages, engines)
-    options = {"mode": mode, "engine": engine, "languages": codes, "text": text, "pages": pages, "priority": priority}
+    options: dict[str, Any] = {"mode": mode, "engine": engine, "languages": codes, "text": text}
+    options |= {"pages": pages, "priority": priority, "decoding": decoding.model_dump(exclude_none=True)}
     return Wishes(
         options=options,
         labels=_labels(metadata),
@@ -67,8 +71,14 @@ def check(
 def _modes(engines: Mapping[str, Mapping[str, Any]]) -> set[str]:
     """What pages can be read as: documents always, and what a ready engine says. The mock engine reads nothing."""
     ready = [facts["modes"] for name, facts in engines.items() if facts["ready"] and name != "mock"]
-    # Handwriting falls to the engines for documents where none of its own is ready.
-    return {Mode.DOCUMENT, Mode.HANDWRITING, *(mode for modes in ready for mode in modes)}
+    # Handwriting and papers fall to the engines for documents where none of their own is ready.
+    return {Mode.DOCUMENT, Mode.HANDWRITING, Mode.PAPER, *(mode for modes in ready for mode in modes)}
+
+
+def _implied(engine: str | None, engines: Mapping[str, Mapping[str, Any]]) -> str:
+    """The only mode of the engine that was asked for; documents are what everybody else means."""
+    modes: list[str] = engines.get(engine or "", {}).get("modes", [])
+    return modes[0] if len(modes) == 1 else Mode.DOCUMENT.value
 
 
 def _one_of(option: str, value: str, allowed: Any) -> None:

@@ -7,7 +7,7 @@ words.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -34,6 +34,9 @@ WORDS: Mapping[str, str] = {
     "int_parsing": "This is not a whole number.",
     "int_parsing_size": "This number is too large.",
     "float_parsing": "This is not a number.",
+    "float_type": "This is not a number.",
+    "json_invalid": "The body is not JSON.",
+    "greater_than": "This is too small: it must be more than {gt}.",
     "greater_than_equal": "This is too small: the least is {ge}.",
     "less_than_equal": "This is too large: the most is {le}.",
     "enum": "This is none of: {expected}.",
@@ -70,6 +73,19 @@ def retry_headers(error: CopyistError) -> dict[str, str] | None:
 def of(error: CopyistError) -> JSONResponse:
     """An error of our own as a response."""
     return JSONResponse(body(error), status_code=error.status, media_type=MEDIA_TYPE, headers=retry_headers(error))
+
+
+def of_job(code: str, detail: str) -> JSONResponse:
+    """What a job failed of, in its own words, as the response of a route that waited for it."""
+    kind = next((kind for kind in _kinds(CopyistError) if kind.code == code), CopyistError)
+    found = Problem(title=kind.title, status=kind.status, code=code, detail=detail)
+    return JSONResponse(found.model_dump(exclude_none=True), status_code=kind.status, media_type=MEDIA_TYPE)
+
+
+def _kinds(kind: type[CopyistError]) -> Iterator[type[CopyistError]]:
+    for one in kind.__subclasses__():
+        yield one
+        yield from _kinds(one)
 
 
 def refusal(error: RequestValidationError) -> CopyistError:

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 from uuid import uuid4
@@ -23,6 +23,7 @@ from copyist.api.options import Wishes, check
 from copyist.api.service import Service
 from copyist.db import jobs
 from copyist.db.tables import Job
+from copyist.document import Decoding
 from copyist.errors import FileTooLarge
 from copyist.media import MediaKind
 from copyist.queue.routing import Priority
@@ -35,7 +36,7 @@ log = logging.getLogger(__name__)
 class Form:
     """The fields beside the file, as they came."""
 
-    mode: str = "document"
+    mode: str | None = None
     engine: str | None = None
     languages: str | None = None
     text: str = "auto"
@@ -43,15 +44,21 @@ class Form:
     priority: str = Priority.NORMAL.value
     metadata: str | None = None
     password: str | None = None
+    decoding: Decoding = field(default_factory=Decoding)
 
 
 def submit(service: Service, upload: UploadFile, form: Form) -> Job:
     """Check, keep and queue one file; raises a ``CopyistError`` for anything a person can mend."""
+    return take_in(service, upload.file, upload.filename or "", form)
+
+
+def take_in(service: Service, content: IO[bytes], filename: str, form: Form) -> Job:
+    """The same for a file however it came, from where ``content`` stands to its end."""
     wishes = wishes_of(service, form)
-    with _on_disk(upload.file, service.settings.max_bytes) as path:
+    with _on_disk(content, service.settings.max_bytes) as path:
         kind = media.check_header(path, service.settings.max_pixels)
-        with _unlocked(path, kind, form.password) as readable, readable.open("rb") as content:
-            job = _write(service, upload.filename or "", kind, content, wishes)
+        with _unlocked(path, kind, form.password) as readable, readable.open("rb") as whole:
+            job = _write(service, filename, kind, whole, wishes)
     send(service, job)
     return job
 
@@ -59,13 +66,14 @@ def submit(service: Service, upload: UploadFile, form: Form) -> Job:
 def wishes_of(service: Service, form: Form) -> Wishes:
     """The form's fields, checked against what the living workers have."""
     return check(
-        mode=form.mode,
+        mode=form.mode or None,
         engine=form.engine or None,
         languages=form.languages,
         text=form.text,
         pages=form.pages or None,
         priority=form.priority,
         metadata=form.metadata,
+        decoding=form.decoding,
         engines=service.engines(),
         backend=service.settings.ocr_backend,
     )

@@ -17,11 +17,13 @@ from copyist import settings as configuration
 from copyist.cli.delivery import Delivery, Force, Format, Output
 from copyist.cli.reader import ReaderBroken, Setup
 from copyist.cli.reading import FileEnded, PageEnded, PagesFound, Reading, SetupRefused
-from copyist.document import Mode, TextPolicy
+from copyist.document import Decoding, Mode, TextPolicy
 from copyist.errors import CopyistError, InvalidOption
+from copyist.fetch.files import file_path
 from copyist.pageranges import read_ranges
 from copyist.settings import Settings
 
+MAX_MODEL_NAME = 200
 log = logging.getLogger(__name__)
 
 
@@ -34,10 +36,47 @@ def _page_ranges(value: str | None) -> str | None:
     return value
 
 
-Files = Annotated[list[Path], typer.Argument(help="PDFs and images.", show_default=False)]
+def _path(text: str) -> Path:
+    """A path, or the one that a ``file://`` URI names."""
+    if not text.lower().startswith("file:"):
+        return Path(text)
+    try:
+        return file_path(text)
+    except CopyistError as error:
+        raise typer.BadParameter(f'"{text}" names no file here. Write file:///path, percent-encoded.') from error
+
+
+def _model_name(value: str | None) -> str | None:
+    if value is not None and len(value) > MAX_MODEL_NAME:
+        raise typer.BadParameter(f"A model's name has at most {MAX_MODEL_NAME} signs.")
+    return value
+
+
+Files = Annotated[
+    list[Path],
+    typer.Argument(help="PDFs and images; file:// URIs, too.", show_default=False, metavar="FILES", parser=_path),
+]
 EngineWish = Annotated[str | None, typer.Option("--engine", help="The engine that reads first.")]
 Languages = Annotated[str | None, typer.Option("--languages", "-l", help='Such as "eng+deu" or "en,de".')]
-ModeWish = Annotated[Mode, typer.Option("--mode", help="What the pages are.")]
+ModeIfNamed = Annotated[
+    Mode | None, typer.Option("--mode", help="What the pages are; else what the engine named is made for.")
+]
+ModelWish = Annotated[
+    str | None,
+    typer.Option("--model", help='Another model of the engine: "facebook/nougat-small".', callback=_model_name),
+]
+Temperature = Annotated[
+    float | None, typer.Option("--temperature", min=0, max=2, help="Of models that write: 0 takes the likeliest token.")
+]
+TopP = Annotated[
+    float | None, typer.Option("--top-p", "--top_p", min=0, max=1, help="Share of the tokens drawn from; 0 is all.")
+]
+RepetitionPenalty = Annotated[
+    float | None,
+    typer.Option(
+        "--repetition-penalty", "--repetition_penalty", min=0.01, max=10, help="1 is none; over 1, less is said twice."
+    ),
+]
 TextWish = Annotated[TextPolicy, typer.Option("--text", help="A PDF's own text: use it, never, or nothing else.")]
 Pages = Annotated[str | None, typer.Option("--pages", help='Such as "1-3,5" or "7-".', callback=_page_ranges)]
 Password = Annotated[str | None, typer.Option("--password", help="Opens protected PDFs.")]
@@ -50,10 +89,14 @@ def read(
     force: Force = False,
     engine: EngineWish = None,
     languages: Languages = None,
-    mode: ModeWish = Mode.DOCUMENT,
+    mode: ModeIfNamed = None,
     text: TextWish = TextPolicy.AUTO,
     pages: Pages = None,
     password: Password = None,
+    model: ModelWish = None,
+    temperature: Temperature = None,
+    top_p: TopP = None,
+    repetition_penalty: RepetitionPenalty = None,
     processes: Annotated[int, typer.Option(help="Pages read at once.", min=1, max=256)] = 2,
 ) -> None:
     """Read files here and now, without server or database.
@@ -70,6 +113,7 @@ def read(
             text=text,
             pages=pages,
             password=password,
+            decoding=Decoding(model=model, temperature=temperature, top_p=top_p, repetition_penalty=repetition_penalty),
         )
         delivery = Delivery(files, format, output, force=force)
         run = _Run(files, setup, delivery, format)

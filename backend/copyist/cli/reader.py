@@ -17,7 +17,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import wait
 from pathlib import Path
 
-from copyist.document import Mode, Page, TextPolicy
+from copyist.document import Decoding, Mode, Page, TextPolicy
 from copyist.engines.threads import limit_threads
 from copyist.media import MediaKind
 from copyist.settings import Settings
@@ -25,15 +25,20 @@ from copyist.settings import Settings
 
 @dataclass(frozen=True)
 class Setup:
-    """How to read, the same for all files. ``languages`` as a person wrote them, ``None`` for the configured ones."""
+    """How to read, the same for all files.
+
+    ``languages`` as a person wrote them, ``None`` for the configured ones; ``mode`` is ``None`` for the one that
+    ``engine`` is made for.
+    """
 
     settings: Settings
     engine: str | None = None
     languages: str | None = None
-    mode: Mode = Mode.DOCUMENT
+    mode: Mode | None = None
     text: TextPolicy = TextPolicy.AUTO
     pages: str | None = None
     password: str | None = None
+    decoding: Decoding = field(default_factory=Decoding)
 
 
 @dataclass(frozen=True)

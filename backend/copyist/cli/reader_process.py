@@ -17,7 +17,7 @@ from pathlib import Path
 from copyist import log as logs
 from copyist import media, pdflock
 from copyist.cli.reader import Answer, Failed, Opened, OpenFile, PageRead, ReadPage, Ready, Refused, Setup, Stage, Task
-from copyist.engines.base import FAULTS, Outcome, ReadOptions, Try
+from copyist.engines.base import FAULTS, Mode, Outcome, ReadOptions, Try
 from copyist.engines.registry import Registry
 from copyist.engines.setup import engine_settings, make_chain
 from copyist.errors import CopyistError, Encrypted, WrongPassword
@@ -51,7 +51,8 @@ class Desk:
         )
         survey = {name: {"ready": it.ready, "languages": it.languages} for name, it in registry.survey().items()}
         languages = tuple(language_codes(setup.languages, survey)) or settings.ocr_languages
-        self.options = ReadOptions(mode=setup.mode, languages=languages)
+        mode = setup.mode or _implied(registry, setup.engine)
+        self.options = ReadOptions(mode=mode, languages=languages, decoding=setup.decoding)
 
     def do(self, task: Task) -> Answer:
         """Do one task; whatever goes wrong is an answer, too."""
@@ -97,6 +98,12 @@ class Desk:
             tried = ", ".join(dict.fromkeys(step.engine for step in reading.trail))
             return Failed(f"No engine could read it ({tried}).", notes)
         return PageRead(reading.page, reading.degraded, notes)
+
+
+def _implied(registry: Registry, engine: str | None) -> Mode:
+    """The only mode of the engine that was asked for; documents are what everybody else means."""
+    modes = registry.engine_class(engine).modes if engine else frozenset()
+    return next(iter(modes)) if len(modes) == 1 else Mode.DOCUMENT
 
 
 def _sentence(error: CopyistError) -> str:

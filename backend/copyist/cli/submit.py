@@ -13,9 +13,9 @@ from rich.text import Text
 
 from copyist import settings as configuration
 from copyist.cli.delivery import Delivery, Force, Format, Output
-from copyist.cli.read import EngineWish, Files, Languages, ModeWish, Pages, Password, TextWish
+from copyist.cli.read import EngineWish, Files, Languages, ModeIfNamed, Pages, Password, TextWish
 from copyist.cli.server import RemoteJob, Server, ServerError
-from copyist.document import Mode, TextPolicy
+from copyist.document import TextPolicy
 from copyist.errors import ConfigurationError
 
 INTERRUPTED = 130
@@ -35,7 +35,7 @@ def submit(
     force: Force = False,
     engine: EngineWish = None,
     languages: Languages = None,
-    mode: ModeWish = Mode.DOCUMENT,
+    mode: ModeIfNamed = None,
     text: TextWish = TextPolicy.AUTO,
     pages: Pages = None,
     password: Password = None,
@@ -45,8 +45,8 @@ def submit(
     Ends with 0 when every page of every file was read, 1 when some were not, 2 when what was asked for cannot be done.
     """
     files = list(dict.fromkeys(files))
-    wishes = {"engine": engine, "languages": languages, "pages": pages, "password": password}
-    fields = {"mode": mode.value, "text": text.value, **{name: wish for name, wish in wishes.items() if wish}}
+    wishes = {"mode": mode, "engine": engine, "languages": languages, "pages": pages, "password": password}
+    fields = {"text": text.value, **{name: wish for name, wish in wishes.items() if wish}}
     try:
         delivery = Delivery(files, format, output, force=force)
         address = url or _own_address()

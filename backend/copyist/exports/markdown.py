@@ -2,8 +2,9 @@
 
 Text is escaped where it would become markup by accident. Lines of a paragraph stay lines: Markdown flows them into
 one paragraph, and a person who compares with the page finds them again. The first title is ``#``, the others ``##``,
-for pages carry no levels. Pages are parted by ``<!-- page 2 -->`` and not by a rule: a sentence often runs on across
-the page's end, where a rule would show a break its author never made, and the number leads back to the scan.
+for pages carry no levels. A block whose engine wrote Markdown has that in ``markup``, and it is left alone. Pages are
+parted by ``<!-- page 2 -->`` and not by a rule: a sentence often runs on across the page's end, where a rule would
+show a break its author never made, and the number leads back to the scan.
 """
 
 from __future__ import annotations
@@ -28,13 +29,18 @@ _NUMBERED = re.compile(r"([0-9]{1,9})(?=[.)](?: |$))")
 
 def write(document: Document) -> bytes:
     """The document as Markdown in UTF-8, ending in one newline."""
+    return markdown(document).encode()
+
+
+def markdown(document: Document, *, numbered: bool = True) -> str:
+    """The document as Markdown, ending in one newline; pages are only parted where they are ``numbered``."""
     titles = count()
     parts: list[str] = []
     for page in document.pages:
-        if len(document.pages) > 1:
+        if numbered and len(document.pages) > 1:
             parts.append(f"<!-- page {page.number} -->")
         parts.extend(part for part in _parts(page, titles) if part)
-    return ("\n\n".join(parts) + "\n").encode()
+    return "\n\n".join(parts) + "\n"
 
 
 def escape(text: str) -> str:
@@ -48,8 +54,8 @@ def escape(text: str) -> str:
 
 def _parts(page: Page, titles: Iterator[int]) -> Iterator[str]:
     pieces = [piece for block in page.blocks for piece in _pieces(block)]
-    for kind, blocks in groupby(pieces, key=lambda piece: piece.kind):
-        if kind is BlockKind.LIST:
+    for is_list, blocks in groupby(pieces, key=lambda piece: piece.kind is BlockKind.LIST and not piece.markup):
+        if is_list:
             yield _list([line for block in blocks for line in block.lines])
         else:
             yield from (_block(block, titles) for block in blocks)
@@ -61,9 +67,13 @@ def _block(block: Block, titles: Iterator[int]) -> str:
     if block.kind is BlockKind.TABLE and block.markup:
         return _solid(block.markup)
     lines = [text for line in block.lines if (text := escape(line.text))]
-    if block.kind is BlockKind.TITLE and lines:
+    is_title = block.kind is BlockKind.TITLE and bool(lines)
+    hashes = "##" if is_title and next(titles) else "#"
+    if block.markup:
+        return block.markup.strip("\n")
+    if is_title:
         # Hashes at the end of a heading would be taken for its closing sequence.
-        return re.sub(r"(?<= )#+$", r"\\\g<0>", f"{'##' if next(titles) else '#'} {' '.join(lines)}")
+        return re.sub(r"(?<= )#+$", r"\\\g<0>", f"{hashes} {' '.join(lines)}")
     # Rows of a table that has no markup must not flow into each other.
     return ("\\\n" if block.kind is BlockKind.TABLE else "\n").join(lines)
 
@@ -79,7 +89,8 @@ def _pieces(block: Block) -> Iterator[Block]:
     A list begins where the block does or where two lines running are marked, and half of its lines are marked. A dash
     is no mark here: French and Spanish books begin every speech with one.
     """
-    marks = [mark_of(line.text) for line in block.lines] if block.kind is BlockKind.TEXT else []
+    is_text = block.kind is BlockKind.TEXT and not block.markup
+    marks = [mark_of(line.text) for line in block.lines] if is_text else []
     marked = [mark is not None and not mark.dash and mark.text != "" for mark in marks]
     starts = (index for index, mark in enumerate(marked) if mark and (not index or any(marked[index + 1 : index + 2])))
     start = next(starts, len(marked))

@@ -1,7 +1,10 @@
 """Lines of handwriting on a page: where they run, and their pictures.
 
-``find_lines`` is given a page and returns its lines in no reading order but from top to bottom; ``crop`` cuts one out.
-``RECIPE`` names the method with its version: lines that were found by another are not the same lines.
+``find_lines`` is given a page and returns its lines from top to bottom, whatever their reading order; ``crop`` cuts one
+out of the page. ``RECIPE`` names the method with its version: lines that were found by another are not the same lines.
+The way is ``ink`` (what is writing), ``strip_profile`` with ``ruled_paper``, ``chains`` and ``small_print`` (where
+lines run), ``ownership`` (which ink is whose), ``text_line`` (its picture); ``long_lines`` cuts for models that take
+short lines.
 """
 
 from __future__ import annotations

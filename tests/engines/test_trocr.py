@@ -1,0 +1,306 @@
+"""TrOCR: both published layouts load, lines are read in batches, and what cannot be read with is not ready."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from copyist.engines.base import Decoding, EngineSettings, NotReady, PageImage, ReadOptions, Stop, TimedOut
+from copyist.engines.generation import Finish
+from copyist.engines.notes import noting
+from copyist.engines.trocr import TrOcr
+from copyist.engines.trocr_reader import TrOcrReader
+from tests.engines.drawing import blank, drawn
+from tests.engines.tiny_nougat import write_reading_nougat
+from tests.engines.tiny_trocr import WORDS, write_base, write_reading_trocr, write_rote_trocr, write_small
+
+
+def settings(weights: Path, trocr: Path | None = None) -> EngineSettings:
+    return EngineSettings(weights=weights, use_gpu=False, trocr=trocr)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("weights")
+    write_reading_trocr(folder / "trocr-base-handwritten")
+    write_small(folder / "trocr-small-handwritten")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def engine(weights: Path) -> TrOcr:
+    return TrOcr(settings(weights))
+
+
+def page(*lines: str) -> PageImage:
+    return PageImage(drawn(*lines), dpi=200)
+
+
+def test_reads_a_page_line_by_line_in_order(engine: TrOcr) -> None:
+    (read,) = engine.read([page(*WORDS)], ReadOptions())
+    assert [line.text for line in read.lines()] == list(WORDS)
+    for line in read.lines():
+        assert [word.text for word in line.words] == line.text.split()
+        assert 0.4 < (line.confidence or 0) < 1
+
+
+def test_is_ready_with_the_base_model_before_the_small_one(weights: Path) -> None:
+    found = TrOcr.check(settings(weights))
+    assert (found.ready, found.model, found.device, found.at_once) == (True, "trocr-base-handwritten", "cpu", 1)
+    assert 500_000 < (found.memory_bytes or 0) < 1_000_000
+
+
+def test_the_check_loads_no_heavy_library(weights: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from copyist.engines.base import EngineSettings\n"
+        "from copyist.engines.trocr import TrOcr\n"
+        f"assert TrOcr.check(EngineSettings(weights=Path({str(weights)!r}))).ready\n"
+        "assert not {'torch', 'transformers', 'torchvision'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("layout", ["small", "base", "sine-positions"])
+def test_every_published_layout_loads_and_gives_the_same_twice(layout: str, tmp_path: Path) -> None:
+    folder = tmp_path / "trocr-any"
+    if layout == "small":
+        write_small(folder)
+    elif layout == "base":
+        write_base(folder)
+    else:
+        # As trocr-large-printed: positions that no checkpoint holds, and one matrix for both ends of the decoder.
+        write_base(folder, use_learned_position_embeddings=False, layernorm_embedding=False, tie_word_embeddings=True)
+    reader = TrOcrReader(folder, use_gpu=False)
+    pictures = [drawn("0123 4567", width=300, height=60), drawn("lantern", width=200, height=60)]
+    first = reader.read(pictures, Stop())
+    assert first == reader.read(pictures, Stop())
+    assert all(line.text for line in first)
+
+
+def test_a_batch_says_the_same_as_single_lines(tmp_path: Path) -> None:
+    reader = TrOcrReader(write_base(tmp_path / "trocr"), use_gpu=False)
+    noise = np.random.default_rng(0)
+    pictures = [noise.integers(0, 256, (40, 60 * width), dtype=np.uint8) for width in range(1, 11)]
+    together = reader.read(pictures, Stop())
+    for picture, line in zip(pictures, together, strict=True):
+        (alone,) = reader.read([picture], Stop())
+        assert (alone.text, alone.finish) == (line.text, line.finish)
+        assert [sure for _, sure in alone.words] == pytest.approx([sure for _, sure in line.words], rel=1e-4)
+    assert len({line.text for line in together}) > 1
+
+
+def test_a_words_confidence_is_that_of_its_own_tokens(weights: Path) -> None:
+    reader = TrOcrReader(weights / "trocr-base-handwritten", use_gpu=False)
+    tokens = reader._processor.tokenizer.encode("by the harbour", add_special_tokens=False)
+    pieces = [reader._decoded([token]) for token in tokens]
+    sure = [0.5 if "t" in piece else 0.9 for piece in pieces]
+    line = reader._line(tokens, torch.tensor(sure).log().tolist(), Finish.STOP)
+    assert [word for word, _ in line.words] == ["by", "the", "harbour"]
+    assert [confidence for _, confidence in line.words] == pytest.approx([0.9, 0.5, 0.9], abs=1e-5)
+
+
+def test_a_character_of_several_tokens_is_one_word(weights: Path) -> None:
+    reader = TrOcrReader(weights / "trocr-base-handwritten", use_gpu=False)
+    tokens = reader._processor.tokenizer.encode("où €5", add_special_tokens=False)
+    line = reader._line(tokens, [-0.1] * len(tokens), Finish.STOP)
+    assert [word for word, _ in line.words] == ["où", "€5"]
+    assert all(0.89 < confidence < 0.92 for _, confidence in line.words)
+
+
+def test_a_long_line_is_read_in_pieces_and_joined(tmp_path: Path) -> None:
+    write_rote_trocr(tmp_path / "trocr-rote", "by the harbour")
+    long = drawn(" ".join(["carried three empty bottles"] * 3), width=1900, size=40)
+    (read,) = TrOcr(settings(tmp_path)).read([PageImage(long)], ReadOptions())
+    (line,) = read.lines()
+    assert line.text == "by the harbour by the harbour"
+    assert [word.text for word in line.words] == line.text.split()
+    assert line.words[-1].box.right == line.box.right
+
+
+def test_a_line_that_loops_ends_there_and_says_so(tmp_path: Path) -> None:
+    write_rote_trocr(tmp_path / "trocr-loop", "by the ", ends=False)
+    with noting() as notes:
+        (read,) = TrOcr(settings(tmp_path)).read([page("0123 4567")], ReadOptions())
+    assert read.text == "by the"
+    assert read.confidence == pytest.approx(0.2)
+    assert notes == ["Line 1 fell into a loop; its text ends there."]
+
+
+def test_a_blank_page_has_no_blocks(engine: TrOcr) -> None:
+    (read,) = engine.read([PageImage(blank())], ReadOptions())
+    assert read.blocks == ()
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [np.zeros((300, 200), np.uint8), np.full((1, 1, 3), 0, np.uint8), np.full((3, 900), 255, np.uint8)],
+    ids=["black", "one-pixel", "flat"],
+)
+def test_a_page_that_holds_no_writing_has_no_blocks(engine: TrOcr, pixels: npt.NDArray[np.uint8]) -> None:
+    assert engine.read([PageImage(pixels)], ReadOptions())[0].blocks == ()
+
+
+def test_stops_between_lines_with_the_reason_that_was_given(engine: TrOcr) -> None:
+    stop = Stop()
+    stop.ask(TimedOut("It took too long."))
+    with pytest.raises(TimedOut):
+        engine.read([page(*WORDS)], ReadOptions(stop=stop))
+
+
+def test_stops_in_the_middle_of_a_line(tmp_path: Path) -> None:
+    reader = TrOcrReader(write_base(tmp_path / "trocr"), use_gpu=False)
+    stop, forward = Stop(), reader._model.decoder.forward
+
+    def asked_at_the_third_token(*args: object, **named: object) -> object:
+        calls.append(time.monotonic())
+        if len(calls) == 3:
+            stop.ask(TimedOut("It took too long."))
+        return forward(*args, **named)
+
+    calls: list[float] = []
+    reader._model.decoder.forward = asked_at_the_third_token
+    with pytest.raises(TimedOut):
+        reader.read([drawn("0123", width=400, height=60)], stop)
+    assert len(calls) == 3
+
+
+def test_a_batch_that_does_not_fit_is_halved(tmp_path: Path) -> None:
+    reader = TrOcrReader(write_base(tmp_path / "trocr"), use_gpu=False)
+    pictures = [drawn(str(number), width=200, height=60) for number in range(6)]
+    expected = reader.read(pictures, Stop())
+    generate, sizes = reader._model.generate, []
+
+    def with_room_for_two(*, encoder_outputs: object, **named: object) -> object:
+        sizes.append(len(encoder_outputs.last_hidden_state))
+        if sizes[-1] > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return generate(encoder_outputs=encoder_outputs, **named)
+
+    reader._model.generate = with_room_for_two
+    assert [line.text for line in reader.read(pictures, Stop())] == [line.text for line in expected]
+    assert sizes == [6, 4, 2, 2, 2]
+
+
+def test_another_model_is_read_with_by_its_name_or_its_published_name(engine: TrOcr) -> None:
+    for name in ("trocr-small-handwritten", "microsoft/trocr-small-handwritten"):
+        (read,) = engine.read([page("0123 4567")], ReadOptions(decoding=Decoding(model=name)))
+        assert "trocr-small-handwritten" in read.engine_version
+    (read,) = engine.read([page("0123 4567")], ReadOptions())
+    assert read.engine_version == engine.version
+
+
+@pytest.mark.parametrize("name", ["trocr-large", "..", "../weights", "/etc", "trocr-small-handwritten/.."])
+def test_a_model_that_is_not_in_the_weights_folder_is_not_ready(engine: TrOcr, name: str) -> None:
+    with pytest.raises(NotReady, match="weights"):
+        engine.read([page("0123 4567")], ReadOptions(decoding=Decoding(model=name)))
+
+
+def without(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+def cut(name: str) -> Callable[[Path], None]:
+    def halve(folder: Path) -> None:
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[: len(content) // 2])
+
+    return halve
+
+
+def without_a_tensor(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["decoder.model.decoder.embed_tokens.weight"]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def with_another_decoder(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["decoder"]["model_type"] = "roberta"
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def with_a_larger_vocabulary(folder: Path) -> None:
+    vocabulary = json.loads((folder / "vocab.json").read_text())
+    vocabulary.update({f"more{number}": len(vocabulary) + number for number in range(200)})
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (without("config.json"), "config.json is missing"),
+        (without("model.safetensors"), "model.safetensors is missing"),
+        (without("preprocessor_config.json"), "preprocessor_config.json is missing"),
+        (without("merges.txt"), "has no tokenizer"),
+        (cut("config.json"), "is not JSON"),
+        (cut("model.safetensors"), "is cut or no safetensors file"),
+        (with_another_decoder, "another model (roberta)"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_damaged_or_foreign_checkpoint_is_not_ready_and_says_why(
+    tmp_path: Path, damage: Callable[[Path], None], reason: str
+) -> None:
+    damage(write_base(tmp_path / "trocr-base"))
+    found = TrOcr.check(settings(tmp_path))
+    assert not found.ready
+    assert reason in found.reason
+    with pytest.raises(NotReady, match=re.escape(reason)):
+        TrOcr(settings(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (without_a_tensor, "has no fitting decoder.model.decoder.embed_tokens.weight"),
+        (cut("vocab.json"), "tokenizer or processor"),
+        (cut("preprocessor_config.json"), "tokenizer or processor"),
+        (with_a_larger_vocabulary, "tokenizer in trocr-base is another model's"),
+    ],
+)
+def test_what_only_loading_shows_is_not_ready_either(
+    tmp_path: Path, damage: Callable[[Path], None], reason: str
+) -> None:
+    damage(write_base(tmp_path / "trocr-base"))
+    with pytest.raises(NotReady, match=reason):
+        TrOcr(settings(tmp_path))
+
+
+def test_without_weights_the_reason_names_the_way_out(tmp_path: Path) -> None:
+    found = TrOcr.check(settings(tmp_path))
+    assert not found.ready
+    assert "trocr-*" in found.reason
+    assert "OCR_MODEL" in found.reason
+
+
+def test_a_nougat_in_the_place_of_the_model_is_another_models(tmp_path: Path) -> None:
+    write_reading_nougat(tmp_path / "nougat-small")
+    found = TrOcr.check(settings(tmp_path, tmp_path / "nougat-small"))
+    assert not found.ready
+    assert "another model (mbart)" in found.reason
+
+
+def test_a_damaged_model_is_passed_over_for_a_whole_one(tmp_path: Path) -> None:
+    without("vocab.json")(write_base(tmp_path / "trocr-base-handwritten"))
+    write_base(tmp_path / "trocr-small-handwritten")
+    assert TrOcr.check(settings(tmp_path)).model == "trocr-small-handwritten"
+
+
+def test_a_model_saved_anew_by_transformers_loads(tmp_path: Path) -> None:
+    reader = TrOcrReader(write_base(tmp_path / "first"), use_gpu=False)
+    reader._model.save_pretrained(tmp_path / "trocr-own")
+    reader._processor.save_pretrained(tmp_path / "trocr-own")
+    picture = [drawn("0123", width=200, height=60)]
+    assert TrOcr.check(settings(tmp_path)).ready
+    assert TrOcrReader(tmp_path / "trocr-own", use_gpu=False).read(picture, Stop()) == reader.read(picture, Stop())
