@@ -64,3 +64,9 @@ def test_it_is_short_and_its_links_lead_somewhere() -> None:
 @pytest.mark.parametrize("word", ["simply", "TODO", "FIGURES"])
 def test_it_says_nothing_empty(word: str) -> None:
     assert word not in README
+
+
+def test_engines_and_weights_are_listed() -> None:
+    said = run(block("What it reads")).stdout
+    assert re.search(r"tesseract\s+ready", said)
+    assert "nougat-small" in said

@@ -9,6 +9,7 @@ const value = (id) => document.getElementById(id).value;
 export function options() {
   return {
     priority: "interactive",
+    mode: value("mode"),
     languages: value("language"),
     engine: value("engine"),
     text: value("text"),

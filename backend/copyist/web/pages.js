@@ -1,7 +1,7 @@
 // The text of a job, page by page, each shown as soon as it is read.
 
 import * as api from "./api.js";
-import { engineName, pageNumbers, percent } from "./words.js";
+import { engineName, outcomeName, pageNumbers, percent } from "./words.js";
 
 const AT_ONCE = 10;
 const DOUBTFUL_UNDER = 0.6;
@@ -52,6 +52,9 @@ export class Pages {
     const text = place.querySelector(".page-text");
     text.textContent = page.text || emptyOf(page);
     text.classList.toggle("none", !page.text);
+    const steps = stepsOf(page);
+    place.querySelector(".trail").hidden = !steps.length;
+    place.querySelector(".steps").append(...steps);
     this.list.append(place);
     this.shown.add(number);
     return true;
@@ -76,6 +79,17 @@ function markOf(page) {
   if (page.degraded) return ["placeholder, not read", "doubt"];
   if (page.confidence !== null && page.confidence < DOUBTFUL_UNDER) return ["hard to read, check it", "doubt"];
   return ["", ""];
+}
+
+// What each engine made of the page, where there is more to say than which one read it.
+function stepsOf(page) {
+  const tells = page.trail.length > 1 || page.trail.some((step) => step.reason || step.notes?.length);
+  return (tells ? page.trail : []).map((step) => {
+    const item = document.createElement("li");
+    const [what, ...notes] = [`${engineName(step.engine)}: ${outcomeName(step.outcome)}.`, step.reason, ...(step.notes ?? [])];
+    item.textContent = [what, ...notes.filter(Boolean)].join(" ");
+    return item;
+  });
 }
 
 function emptyOf(page) {

@@ -37,6 +37,22 @@ export function engineName(name) {
   return name === "mock" ? "placeholder" : name;
 }
 
+const OUTCOMES = {
+  read: "read it",
+  kept_other: "read it, less well",
+  cached: "had read it before",
+  not_ready: "was not ready",
+  failed: "failed",
+  garbage: "gave no text",
+  timed_out: "took too long",
+  crashed: "crashed",
+  lost: "was interrupted",
+};
+
+export function outcomeName(outcome) {
+  return OUTCOMES[outcome] ?? outcome;
+}
+
 // One sentence for people who listen instead of looking.
 export function spoken(job) {
   return `${job.filename}: ${badge(job)[0]}. ${job.error?.detail ?? facts(job)}`;
