@@ -258,13 +258,14 @@ def test_identity_names_what_decides_a_reading(registry: Registry) -> None:
 @pytest.mark.parametrize(
     ("backend", "fallback", "order"),
     [
-        ("auto", None, ("easyocr", "rapidocr", "tesseract", "mock")),
+        ("auto", None, ("trocr", "nougat", "dots", "easyocr", "rapidocr", "tesseract", "mock")),
         ("auto", ("tesseract",), ("tesseract",)),
-        ("tesseract", None, ("tesseract", "mock")),
+        ("tesseract", None, ("tesseract", "trocr", "nougat", "mock")),
         ("tesseract", (), ("tesseract",)),
         ("rapidocr", ("tesseract",), ("rapidocr", "tesseract")),
         ("mock", None, ("mock",)),
-        ("crash", None, ("crash", "easyocr", "rapidocr", "tesseract", "mock")),
+        ("nougat", None, ("nougat", "trocr", "dots", "easyocr", "rapidocr", "tesseract", "mock")),
+        ("crash", None, ("crash", "trocr", "nougat", "dots", "easyocr", "rapidocr", "tesseract", "mock")),
     ],
 )
 def test_order_starts_where_the_settings_say(
@@ -274,8 +275,8 @@ def test_order_starts_where_the_settings_say(
 
 
 def test_order_refuses_unknown_names_with_those_there_are(registry: Registry) -> None:
-    with pytest.raises(ConfigurationError, match=r'no engine "dots".*tesseract'):
-        chain_order("dots", None, registry.names)
+    with pytest.raises(ConfigurationError, match=r'no engine "abbyy".*tesseract'):
+        chain_order("abbyy", None, registry.names)
     with pytest.raises(ConfigurationError, match='no engine "abbyy"'):
         chain_order("auto", ("abbyy",), registry.names)
 
@@ -325,7 +326,7 @@ def test_an_engine_that_was_stopped_for_time_is_left_behind(registry: Registry) 
 def test_engines_made_for_a_mode_come_first_in_it_and_are_not_mentioned_in_others(
     registry: Registry, strategy: Strategy
 ) -> None:
-    names = ("scribe", "dear", "mock")
+    names = ("dear", "scribe", "mock")
     assert story(read(registry, *names, mode=Mode.HANDWRITING, strategy=strategy)) == [("scribe", "read")]
     assert story(read(registry, *names, mode=Mode.DOCUMENT, strategy=strategy)) == [("dear", "read")]
 
@@ -339,3 +340,8 @@ def test_an_engine_that_was_asked_for_is_mentioned_where_it_does_not_read_the_mo
 
 def test_papers_fall_to_the_engines_for_documents(registry: Registry) -> None:
     assert story(read(registry, "tesseract", mode=Mode.PAPER))[0][0] == "tesseract"
+
+
+def test_an_engine_that_was_asked_for_comes_first_even_before_those_made_for_the_mode(registry: Registry) -> None:
+    chain = Chain(registry, ("scribe", "dear"), wished="dear")
+    assert story(chain.read(read_with, mode=Mode.HANDWRITING)) == [("dear", "read")]

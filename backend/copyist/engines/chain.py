@@ -35,8 +35,10 @@ from copyist.errors import ConfigurationError, CopyistError, PageDamaged
 log = logging.getLogger(__name__)
 
 MOCK = "mock"
-DEFAULT_ORDER = ("trocr", "nougat", "dots", "easyocr", "rapidocr", "tesseract", MOCK)
-"""Those for one kind of page first, then from the best reader to the last resort."""
+FOR_ONE_MODE = ("trocr", "nougat")
+"""Engines for handwriting and for papers only: they stand in every chain, and are asked about no other page."""
+DEFAULT_ORDER = (*FOR_ONE_MODE, "dots", "easyocr", "rapidocr", "tesseract", MOCK)
+"""Those for one kind of page, then from the best reader to the last resort."""
 INSTEAD = MappingProxyType({Mode.HANDWRITING: Mode.DOCUMENT, Mode.PAPER: Mode.DOCUMENT})
 """Modes in which engines for another mode read where none of their own is ready: less well, but they read."""
 CLIMB_BELOW = 0.94
@@ -98,12 +100,13 @@ class Chain:
     def order(self, mode: Mode = Mode.DOCUMENT) -> tuple[str, ...]:
         """The engines in the order in which they are tried on a page of ``mode``.
 
-        For ``fast`` by cost, with those made for the mode before those that only read it, too; ``mock`` last in any
-        case. Engines for other modes are left out, but for one that was asked for.
+        One that was asked for comes first, then those made for the mode, then those that read it, too; for ``fast``
+        each by cost. ``mock`` is last in any case. Engines for other modes are left out, unless asked for.
         """
         real = [name for name in self.names if name != MOCK and (self._reads(name, mode) or name == self.wished)]
         if self.strategy is Strategy.FAST:
-            real.sort(key=lambda name: (not self._is_made_for(name, mode), self.registry.engine_class(name).cost))
+            real.sort(key=lambda name: self.registry.engine_class(name).cost)
+        real.sort(key=lambda name: (name != self.wished, not self._is_made_for(name, mode)))
         return (*real, *(name for name in self.names if name == MOCK))
 
     def identity(self) -> str:
@@ -231,8 +234,8 @@ def chain_order(backend: str, fallback: Sequence[str] | None, known: Sequence[st
     """The names of a worker's chain, from the settings ``OCR_BACKEND`` and ``OCR_FALLBACK``.
 
     ``backend`` "auto" means all of ``DEFAULT_ORDER`` that is ``known``; a name starts the chain there. ``fallback``
-    says what follows (an empty one: nothing), ``None`` the rest of the default order. Raises ``ConfigurationError`` for
-    a name, asked for by a person, that is not known.
+    says what follows (an empty one: nothing), ``None`` the rest of the default order and engines for one mode. Raises
+    ``ConfigurationError`` for a name, asked for by a person, that is not known.
     """
     asked = [*(() if backend == "auto" else (backend,)), *(fallback or ())]
     for name in asked:
@@ -242,7 +245,10 @@ def chain_order(backend: str, fallback: Sequence[str] | None, known: Sequence[st
     available = [name for name in DEFAULT_ORDER if name in known]
     if backend == "auto":
         return tuple(dict.fromkeys(available if fallback is None else fallback or available))
+    if backend == MOCK:
+        return (MOCK, *(fallback or ()))
     after = available[available.index(backend) + 1 :] if backend in available else available
+    after = [*(name for name in FOR_ONE_MODE if name in available), *after]
     return tuple(dict.fromkeys((backend, *(after if fallback is None else fallback))))
 
 
