@@ -65,6 +65,17 @@ class Crash(Faulty):
         raise AssertionError("unreachable")
 
 
+class CrashOnLoad(Faulty):
+    """Needs a GPU, and kills its process while it is loaded, as a model does that the machine has no memory for."""
+
+    name = "crash-on-load"
+    needs_gpu = True
+
+    def __init__(self, settings: EngineSettings) -> None:
+        time.sleep(1)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 class CrashOnWide(Faulty):
     """Kills its process on a page that is wider than high, and reads the others."""
 

@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -138,6 +139,8 @@ def test_a_file_over_the_limit_is_refused(folder: Path) -> None:
         "file:a.png",
         "file://host/a.png",
         "file:///a%00b",
+        "file:///\ud800",
+        "http://xn--a.com/",
         "ftp://a/b",
         "gopher://a",
         "file:",
@@ -178,6 +181,16 @@ def test_data_over_the_limit_is_refused(uri: str) -> None:
         get(uri, Sources(max_bytes=1000))
 
 
+def test_escapes_take_no_more_memory_than_what_they_stand_for() -> None:
+    uri = "data:," + "%41%4" * 500_000
+    tracemalloc.start()
+    content = get(uri, Sources(max_bytes=len(uri)))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert content == b"A%4" * 500_000
+    assert most < 6 * len(uri)
+
+
 # --- the web ----------------------------------------------------------------------------------------------------
 
 
@@ -193,6 +206,7 @@ def test_data_over_the_limit_is_refused(uri: str) -> None:
             "192.168.1.1",
             "169.254.169.254",
             "100.64.0.1",
+            "168.63.129.16",
         ),
         *("192.0.2.1", "198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1", "239.1.1.1", "240.0.0.1"),
         *(

@@ -152,7 +152,8 @@ class Page(Record):
     """One page as one engine read it.
 
     ``turned`` is how many degrees clockwise (0, 90, 180, 270) the page had to be turned to stand upright, ``skew`` by
-    how many degrees clockwise it was still tilted then. Boxes are in the page as uploaded all the same.
+    how many degrees clockwise it was still tilted then. Boxes are in the page as uploaded all the same. ``complete`` is
+    false where the engine knows that it read only a part of what stands there.
     """
 
     number: int = Field(default=1, ge=1)
@@ -162,6 +163,7 @@ class Page(Record):
     turned: int = 0
     skew: float = 0.0
     source: Source = Source.OCR
+    complete: bool = True
     engine: str
     engine_version: str
     blocks: tuple[Block, ...] = ()

@@ -134,13 +134,14 @@ def test_what_goes_wrong_for_good_leaves_the_page_to_the_next_engine(
     assert KEY not in str(page)
 
 
-def test_the_whole_blocks_of_a_cut_answer_are_better_than_nothing(
+def test_the_whole_blocks_of_a_cut_answer_are_kept_where_the_next_engine_reads_far_less(
     dots: Service, fake: FakeVllm, own_samples: Path
 ) -> None:
     fake.default = "length"
     page = read(dots, own_samples / "letter.png")
-    assert steps(page) == READ
+    assert steps(page) == [("dots", "read"), ("faulty", "kept_other")]
     assert "parts of the page are missing" in told(page)
+    assert page["content"]["complete"] is False
 
 
 def test_a_server_in_trouble_is_left_alone_after_five_failures(
@@ -189,3 +190,19 @@ def test_the_fake_server_runs_as_a_process_and_is_told_how_to_behave() -> None:
     finally:
         process.terminate()
         process.wait(10)
+
+
+def test_a_worker_that_was_there_before_its_server_serves_the_gpu_queue_from_then_on(
+    start: Start, fake: FakeVllm, own_samples: Path
+) -> None:
+    fake.control({"models_behaviour": "500"})
+    service = start(**environment(fake) | {"OCR_BACKEND": "auto", "OCR_FALLBACK": "dots,faulty"})
+    assert "dots" not in service.client.get("/readyz").json()["engines"]
+    fake.control({"models_behaviour": "good"})
+    until = time.monotonic() + 40
+    while "dots" not in service.client.get("/readyz").json()["engines"]:
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    time.sleep(1)
+    assert steps(read(service, own_samples / "letter.png")) == READ
+    assert "nobody serves" not in service.log("beat")

@@ -116,6 +116,22 @@ def test_a_cancel_stops_the_engine_and_not_its_process(start: Start, document: P
     assert "WorkerLostError" not in log
 
 
+def test_a_cancel_does_not_end_a_process_that_is_loading_its_model(start: Start, document: Path) -> None:
+    service = begin(start, LOADING_S="12", SLOW_ENGINE_S="0.1")
+    job = service.upload(document)
+    while done(service, job) == 0 and state(service) != "loading":
+        time.sleep(0.1)
+    time.sleep(1)
+    service.client.post(f"/api/jobs/{job}/cancel")
+    until = time.monotonic() + 30
+    while state(service) != "loaded":
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    log = service.log("worker-gpu")
+    assert "is asked to stop" in log
+    assert "this process is stopped" not in log
+
+
 def test_an_engine_that_takes_too_long_leaves_and_the_next_one_reads_in_the_same_process(
     start: Start, own_samples: Path
 ) -> None:
@@ -137,6 +153,18 @@ def test_a_gpu_worker_warms_up_and_says_how_far_it_is(start: Start) -> None:
         time.sleep(0.2)
     assert ("loading", "loading") in seen
     assert "engine on-gpu is warm after" in service.log("worker-gpu")
+
+
+def test_a_model_that_takes_its_process_down_leaves_the_pages_to_the_next_engine(
+    start: Start, own_samples: Path
+) -> None:
+    chain = {"OCR_BACKEND": "crash-on-load", "OCR_FALLBACK": "slow", "CELERY_WORKER_CONCURRENCY": "2"}
+    service = start(OCR_PLUGINS="tests.faulty_engines:CrashOnLoad,tests.faulty_engines:Slow", **chain)
+    job = service.read(own_samples / "letter.png")
+    assert job["status"] == "completed", service.page(job["id"])
+    steps = [(step["engine"], step["outcome"]) for step in service.page(job["id"])["trail"]]
+    assert steps[-2:] == [("crash-on-load", "crashed"), ("slow", "read")]
+    assert "not warmed up" in service.log("worker")
 
 
 def state(service: Service) -> str:

@@ -7,7 +7,7 @@ import io
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,6 +20,7 @@ from anyio.from_thread import start_blocking_portal
 from PIL import Image
 from sqlalchemy import select
 
+from copyist import fetch
 from copyist.api.app import create_app
 from copyist.api.compat.nougat import nougat_flavour
 from copyist.db import presence
@@ -27,6 +28,7 @@ from copyist.db.states import JobStatus, PageStatus
 from copyist.db.tables import Job, Page
 from copyist.document import Page as Content
 from copyist.engines.base import PageImage
+from copyist.errors import FetchFailed
 from copyist.queue import context as contexts
 from copyist.queue import intake, reading
 from copyist.settings import Settings
@@ -333,3 +335,30 @@ def test_a_paper_is_read_by_others_where_nougat_is_not_there(serve: Callable[...
 )
 def test_formulas_stand_between_the_signs_that_nougat_uses(house: str, nougat: str) -> None:
     assert nougat_flavour(house) == nougat
+
+
+def test_files_that_come_slowly_keep_nobody_else_waiting(
+    serve: Callable[..., Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_end = threading.Event()
+
+    @contextmanager
+    def slowly(*_: object) -> Iterator[None]:
+        may_end.wait(20)
+        raise FetchFailed(reason="It took its time.")
+        yield
+
+    monkeypatch.setattr(fetch, "fetched", slowly)
+    service = serve(works=False)
+    asking = [threading.Thread(target=service.ocr, args=("https://example.org/a.png",)) for _ in range(50)]
+    for one in asking:
+        one.start()
+    time.sleep(1)
+    began = time.monotonic()
+    try:
+        assert service("GET", "/api/jobs").status_code == 200
+        assert time.monotonic() - began < 5
+    finally:
+        may_end.set()
+        for one in asking:
+            one.join()

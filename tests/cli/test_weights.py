@@ -503,6 +503,14 @@ def test_errors_of_the_settings_are_sentences(root: Path, monkeypatch: pytest.Mo
 
 def test_what_was_written_down_by_somebody_else_is_passed_over(root: Path) -> None:
     run("pull", "model")
+    facts = {"source": "", "commit": "", "asked": "", "pulled_at": ""}
+    for name, size in (("../mine.txt", 1), ("config.json", "1")):
+        led_astray = {**facts, "files": {name: {"size": size, "sha256": "", "checked": ""}}}
+        (root / "TheModel" / "pulled.json").write_text(json.dumps({"model": led_astray}))
+        (root / "mine.txt").write_text("not of this model")
+        assert read_record(root / "TheModel", "model") is None
+        assert run("pull", "model").exit_code == 0
+        assert (root / "mine.txt").exists()
     for content in ("", "[]", '{"model": 1}', '{"model": {"files": {"config.json": 3}}}', json.dumps({"model": {}})):
         (root / "TheModel" / "pulled.json").write_text(content)
         assert read_record(root / "TheModel", "model") is None

@@ -102,7 +102,17 @@ class Scribe(Faulty):
     name, cost, modes = "scribe", 50.0, frozenset({Mode.HANDWRITING})
 
 
-FAKES = (Cheap, Dear, Terse, Blind, Absent, German, Unloadable, Huge, Away, Late, Scribe)
+class Half(Faulty):
+    """Knows that it read only a part of the page, and is very sure of that."""
+
+    name, confidence = "half", 0.99
+    text = "A line that was"
+
+    def page(self, image: PageImage) -> Page:
+        return super().page(image).model_copy(update={"complete": False})
+
+
+FAKES = (Half, Cheap, Dear, Terse, Blind, Absent, German, Unloadable, Huge, Away, Late, Scribe)
 HERE = tuple(f"{__name__}:{fake.__name__}" for fake in FAKES)
 
 
@@ -345,3 +355,14 @@ def test_papers_fall_to_the_engines_for_documents(registry: Registry) -> None:
 def test_an_engine_that_was_asked_for_comes_first_even_before_those_made_for_the_mode(registry: Registry) -> None:
     chain = Chain(registry, ("scribe", "dear"), wished="dear")
     assert story(chain.read(read_with, mode=Mode.HANDWRITING)) == [("dear", "read")]
+
+
+def test_a_part_of_a_page_gives_way_to_a_whole_reading_by_the_next_engine(registry: Registry) -> None:
+    reading = read(registry, "half", "cheap", "mock")
+    assert story(reading) == [("half", "kept_other"), ("cheap", "read")]
+
+
+def test_a_part_of_a_page_is_better_than_far_less_or_nothing_and_is_not_cached(registry: Registry) -> None:
+    reading = read(registry, "half", "terse", "broken", "mock")
+    assert story(reading) == [("half", "read"), ("terse", "kept_other"), ("broken", "failed")]
+    assert (reading.degraded, reading.may_be_cached) == (False, False)

@@ -98,6 +98,17 @@ def test_accepts_a_speck(engine: Engine) -> None:
     assert read(engine, speck)[0].width == 3
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (3000, 1), (2, 1000, 3), (5, 2001), (900, 3, 3)])
+def test_reads_strips_and_single_pixels_and_stays_within_them(engine: Engine, shape: tuple[int, ...]) -> None:
+    noise = np.random.default_rng(3).integers(0, 256, shape, dtype=np.uint8)
+    page = read(engine, noise)[0]
+    assert all(lies_in(word.box, Box(0, 0, page.width, page.height)) for line in page.lines() for word in line.words)
+
+
+def test_finds_no_text_in_the_dark(engine: Engine) -> None:
+    assert read(engine, np.zeros((300, 200, 3), np.uint8))[0].blocks == ()
+
+
 def test_accepts_pixels_that_are_read_only_or_a_view_of_others(engine: Engine) -> None:
     whole = in_colour(drawn(TEXT))
     view = whole[:, ::-1][:, ::-1]

@@ -253,6 +253,13 @@ def test_a_cut_or_partial_or_foreign_checkpoint_is_refused(weights: Path, tmp_pa
         Nougat(settings)
 
 
+def test_a_broken_folder_does_not_stand_before_a_whole_one(weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "nougat-base").mkdir()
+    assert "config.json is missing" in Nougat.check(EngineSettings(weights=tmp_path, use_gpu=False)).reason
+    (tmp_path / "nougat-small").symlink_to(weights / "nougat-base")
+    assert Nougat.check(EngineSettings(weights=tmp_path, use_gpu=False)).model == "nougat-small"
+
+
 def test_a_tokenizer_that_cannot_be_loaded_is_not_ready(weights: Path, tmp_path: Path) -> None:
     broken = shutil.copytree(weights / "nougat-base", tmp_path / "nougat-small")
     (broken / "tokenizer.json").write_text("{")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -169,6 +169,54 @@ def test_whoever_waits_for_a_turn_can_be_stopped() -> None:
         in_a_thread(lambda: registry.turn("mock", stop).__enter__())
     with registry.turn("mock"):
         pass
+
+
+class Slowly(Faulty):
+    """Takes its time to be loaded, and memory that it then lacks."""
+
+    name = "slowly"
+    begun, may_end = threading.Event(), threading.Event()
+
+    @classmethod
+    def check(cls, settings: EngineSettings) -> Availability:
+        return Availability(ready=not cls.begun.is_set(), reason="There is too little memory.", version="1", at_once=2)
+
+    def __init__(self, settings: EngineSettings) -> None:
+        super().__init__(settings)
+        Slowly.begun.set()
+        Slowly.may_end.wait(10)
+
+
+@pytest.fixture
+def loading() -> Iterator[Registry]:
+    """A registry where somebody is just loading ``slowly``."""
+    Slowly.begun.clear()
+    Slowly.may_end.clear()
+    registry = Registry(EngineSettings(), (f"{__name__}:Slowly",))
+    loader = threading.Thread(target=registry.load, args=("slowly",))
+    loader.start()
+    Slowly.begun.wait(10)
+    yield registry
+    Slowly.may_end.set()
+    loader.join()
+
+
+def test_an_engine_is_as_ready_while_it_is_loaded_as_it_was_before(loading: Registry) -> None:
+    assert loading.is_loading("slowly")
+    assert loading.check("slowly").ready
+    Slowly.may_end.set()
+    await_true(lambda: loading.is_loaded("slowly"))
+    assert not loading.is_loading("slowly")
+    assert not loading.check("slowly").ready
+
+
+def test_whoever_waits_for_another_to_load_can_be_stopped(loading: Registry) -> None:
+    stop = Stop()
+    threading.Timer(0.1, stop.ask, (InterruptedError("cancelled"),)).start()
+    began = time.monotonic()
+    with pytest.raises(InterruptedError, match="cancelled"):
+        loading.turn("slowly", stop).__enter__()
+    assert time.monotonic() - began < 2
 
 
 def in_a_thread(work: Callable[[], object]) -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +17,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from copyist.engines import encoder_decoder
 from copyist.engines.base import Decoding, EngineSettings, NotReady, PageImage, ReadOptions, Stop, TimedOut
+from copyist.engines.checkpoints import CheckpointUnusable
 from copyist.engines.generation import Finish
 from copyist.engines.notes import noting
 from copyist.engines.trocr import TrOcr
+from copyist.engines.trocr_models import named_checkpoint
 from copyist.engines.trocr_reader import TrOcrReader
 from tests.engines.drawing import blank, drawn
 from tests.engines.tiny_nougat import write_reading_nougat
@@ -230,6 +234,28 @@ def with_another_decoder(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config))
 
 
+def changed(name: str, **values: Any) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        before = json.loads((folder / name).read_text()) if (folder / name).is_file() else {}
+        (folder / name).write_text(json.dumps({**before, **values}))
+
+    return change
+
+
+def with_layers(count: int) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        decoder = json.loads((folder / "config.json").read_text())["decoder"]
+        changed("config.json", decoder={**decoder, "decoder_layers": count})(folder)
+
+    return change
+
+
+def with_code(folder: Path) -> None:
+    """A class of its own beside the weights, which would end the test if it were imported."""
+    (folder / "own.py").write_text("raise SystemExit('code of a checkpoint was run')")
+    changed("preprocessor_config.json", image_processor_type="Own", auto_map={"AutoImageProcessor": "own.Own"})(folder)
+
+
 def with_a_larger_vocabulary(folder: Path) -> None:
     vocabulary = json.loads((folder / "vocab.json").read_text())
     vocabulary.update({f"more{number}": len(vocabulary) + number for number in range(200)})
@@ -245,6 +271,7 @@ def with_a_larger_vocabulary(folder: Path) -> None:
         (without("merges.txt"), "has no tokenizer"),
         (cut("config.json"), "is not JSON"),
         (cut("model.safetensors"), "is cut or no safetensors file"),
+        (with_layers(10**8), "more layers than there are weights"),
         (with_another_decoder, "another model (roberta)"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -264,9 +291,12 @@ def test_a_damaged_or_foreign_checkpoint_is_not_ready_and_says_why(
     ("damage", "reason"),
     [
         (without_a_tensor, "has no fitting decoder.model.decoder.embed_tokens.weight"),
-        (cut("vocab.json"), "tokenizer or processor"),
-        (cut("preprocessor_config.json"), "tokenizer or processor"),
+        (cut("vocab.json"), "tokenizer or the image settings"),
+        (cut("preprocessor_config.json"), "tokenizer or the image settings"),
         (with_a_larger_vocabulary, "tokenizer in trocr-base is another model's"),
+        (with_code, "tokenizer or the image settings"),
+        (changed("preprocessor_config.json", size=10**6), "ask for 1,000,000,000,000 pixels"),
+        (changed("generation_config.json", eos_token_id=10**6), "names a token 1000000"),
     ],
 )
 def test_what_only_loading_shows_is_not_ready_either(
@@ -304,3 +334,23 @@ def test_a_model_saved_anew_by_transformers_loads(tmp_path: Path) -> None:
     picture = [drawn("0123", width=200, height=60)]
     assert TrOcr.check(settings(tmp_path)).ready
     assert TrOcrReader(tmp_path / "trocr-own", use_gpu=False).read(picture, Stop()) == reader.read(picture, Stop())
+
+
+def test_code_of_a_checkpoint_is_not_even_asked_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_code(write_base(tmp_path / "trocr-base"))
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    with pytest.raises(NotReady, match="image settings"):
+        TrOcr(settings(tmp_path))
+
+
+def test_too_little_memory_is_seen_before_anything_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_base(tmp_path / "trocr-base")
+    monkeypatch.setattr(encoder_decoder, "free_here", lambda: 1000)
+    with pytest.raises(NotReady, match=r"too little memory for trocr-base: 0\.0 GB are free"):
+        TrOcr(settings(tmp_path))
+
+
+def test_a_model_of_an_endless_name_is_not_there(tmp_path: Path) -> None:
+    write_base(tmp_path / "trocr-base")
+    with pytest.raises(CheckpointUnusable, match="no TrOCR model"):
+        named_checkpoint(settings(tmp_path), "a" * 5000)

@@ -78,3 +78,37 @@ def test_an_engine_that_does_not_leave_is_ended_with_its_process(stops: bool) ->
 
 def tell(pipe: int, sentence: str) -> None:
     os.write(pipe, sentence.encode())
+
+
+def test_a_page_that_is_ours_no_more_begins_no_further_stage() -> None:
+    ours = True
+    with watch(ours=lambda: ours) as watching:
+        watching.stage("rendering", 60, stops=True)
+        ours = False
+        time.sleep(0.15)
+        with pytest.raises(Cancelled):
+            watching.stage("tesseract", 60, stops=False)
+
+
+def test_work_that_is_late_itself_is_not_given_back_uncounted() -> None:
+    """It may be what holds the others up: a page that PDFium never finishes drawing, which all the others wait for."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        slow, fresh = (
+            Watch(extend=lambda: True, overrun=lambda *_: None, give_back=lambda name=name: tell(write, name))  # type: ignore[misc]
+            for name in ("slow;", "fresh;")
+        )
+        waiting = watch()
+        with slow, fresh, waiting:
+            waiting.stage("rendering", 0.6)
+            time.sleep(0.02)
+            slow.stage("rendering", 0.6)
+            time.sleep(0.4)
+            fresh.stage("rendering", 0.6)
+            time.sleep(30)
+        os._exit(0)
+    os.close(write)
+    os.waitpid(child, 0)
+    assert os.read(read, 1000).decode() == "fresh;"
+    os.close(read)

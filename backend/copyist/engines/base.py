@@ -94,7 +94,7 @@ class DotsSettings:
     servers: tuple[str, ...] = ()
     flavour: str = "vllm"
     served_model: str = ""
-    api_key: str = ""
+    api_key: str = field(default="", repr=False)
     timeout_s: float = 180.0
     model_path: Path | None = None
     dtype: str = "auto"

@@ -1,8 +1,8 @@
 """The fallback: which engines are tried on a page, in which order, and whose reading is kept.
 
-``best`` takes the first engine of the chain that reads. ``fast`` takes the cheapest one and climbs to the next dearer
-while the page's confidence is under a threshold, keeping the better reading. An engine that is not ready, raises, or
-returns what is no reading is left behind; the page's trail says so in words. ``mock`` only ever stands last.
+``best`` takes the first engine of the chain that reads a whole page. ``fast`` takes the cheapest one and climbs to the
+next dearer while the page's confidence is under a threshold, keeping the better reading. An engine that is not ready,
+raises, or returns what is no reading is left behind; the page's trail says so in words. ``mock`` only ever stands last.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ class ChainReading:
     @property
     def may_be_cached(self) -> bool:
         """Whether the same page would be read the same way again: nothing broke, and a real engine read it."""
-        return self.page is not None and not self.degraded and not any(map(_broke, self.trail))
+        if self.page is None or self.degraded or not self.page.complete:
+            return False
+        return not any(map(_broke, self.trail))
 
 
 def _broke(step: Try) -> bool:
@@ -223,7 +225,7 @@ class _Climb:
 
     def is_done(self) -> bool:
         """Whether the reading kept is good enough to stop."""
-        if self.page is None:
+        if self.page is None or not self.page.complete:
             return False
         if not self.page.text.strip():
             return self._enough == 0 or not self._has_ink()
@@ -256,6 +258,8 @@ def _is_better(page: Page, than: Page) -> bool:
     mine, yours = len(page.text), len(than.text)
     if min(mine, yours) < _FAR_LESS_TEXT * max(mine, yours):
         return mine > yours
+    if page.complete != than.complete:
+        return page.complete
     return (page.confidence or 0.0) > (than.confidence or 0.0)
 
 

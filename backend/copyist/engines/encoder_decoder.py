@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from copyist.engines.base import NotReady
+from copyist.engines.checkpoints import Checkpoint, CheckpointUnusable, open_checkpoint
+from copyist.engines.memory import GB, free_here
 from copyist.engines.torchvision_shim import import_torchvision
 
 MODEL_TYPE = "vision-encoder-decoder"
 _UNUSED = "encoder.pooler."
 """A layer that transformers adds to the encoder and the decoder never sees; Microsoft's TrOCR checkpoints have none."""
+_WAY_OUT = {
+    "cpu": "free some, or use a smaller model.",
+    "cuda": "free some, use a smaller model, or read on the CPU with CUDA_VISIBLE_DEVICES empty.",
+}
+_MARGIN = 1.2
+"""What has to be free for the weights and for work on one page, in sizes of the weights."""
+_MOST_PIXELS = 4_000_000
+"""What no such model is shown; a page or line is brought to that size whatever it had before."""
+
+
+def memory_bytes(checkpoint: Checkpoint, device: str) -> int:
+    """What the loaded weights take up: four bytes each on a CPU, two on a GPU."""
+    return sum(math.prod(shape) for shape in checkpoint.shapes.values()) * (2 if device == "cuda" else 4)
 
 
 def load_model(folder: Path, *, use_gpu: bool) -> tuple[Any, str]:
@@ -28,19 +45,78 @@ def load_model(folder: Path, *, use_gpu: bool) -> tuple[Any, str]:
     device = "cuda" if use_gpu and torch.cuda.is_available() else "cpu"
     if device == "cpu":
         torch.set_num_threads(1)
+    _refuse_too_large(folder, device)
     try:
         model, loading = VisionEncoderDecoderModel.from_pretrained(
             folder, local_files_only=True, output_loading_info=True, use_safetensors=True, dtype=_dtype(device)
         )
-    except torch.OutOfMemoryError:
-        raise
+        model = model.to(device).eval()
+    except torch.OutOfMemoryError as error:
+        raise NotReady(f"The GPU's memory ran out while {folder.name} was loaded; {_WAY_OUT[device]}") from error
     except Exception as error:
         raise NotReady(f"The checkpoint in {folder.name} cannot be loaded; pull the weights again.") from error
     missing = (name for name in loading["missing_keys"] if not name.startswith(_UNUSED))
     problems = sorted([*missing, *(name for name, *_ in loading["mismatched_keys"])])
     if problems:
         raise NotReady(f"The checkpoint in {folder.name} has no fitting {problems[0]}; it is another model's or cut.")
-    return model.to(device).eval(), device
+    _refuse_unknown_tokens(model, folder)
+    return model, device
+
+
+def load_processor(kind: Any, folder: Path, model: Any) -> Any:
+    """The tokenizer and image settings in ``folder``, of transformers' class ``kind``; ``NotReady`` unless they fit.
+
+    Code that came with a checkpoint is never run, and nobody is asked whether it may be.
+    """
+    try:
+        processor = kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        size, words = processor.image_processor.size, len(processor.tokenizer)
+        pixels = math.prod(int(size[side]) for side in ("height", "width"))
+    except Exception as error:
+        raise NotReady(
+            f"The tokenizer or the image settings in {folder.name} cannot be loaded; pull the weights again."
+        ) from error
+    known = int(model.config.decoder.vocab_size)
+    if words > known:
+        raise NotReady(f"The tokenizer in {folder.name} is another model's: it has {words} tokens, the model {known}.")
+    if not 0 < pixels <= _MOST_PIXELS:
+        raise NotReady(f"The image settings in {folder.name} ask for {pixels:,} pixels; pull the weights again.")
+    return processor
+
+
+def _refuse_too_large(folder: Path, device: str) -> None:
+    """Raise ``NotReady`` where there is too little memory, before anything is loaded."""
+    import torch
+
+    try:
+        checkpoint = open_checkpoint(folder)
+    except CheckpointUnusable as error:
+        raise NotReady(str(error)) from error
+    free = free_here() if device == "cpu" else torch.cuda.mem_get_info()[0]
+    needed = round(memory_bytes(checkpoint, device) * _MARGIN)
+    if free is not None and free < needed:
+        raise NotReady(
+            f"There is too little memory for {folder.name}: {free / GB:.1f} GB are free and {needed / GB:.1f} GB are "
+            f"needed; {_WAY_OUT[device]}"
+        )
+
+
+def _refuse_unknown_tokens(model: Any, folder: Path) -> None:
+    """Raise ``NotReady`` for tokens without a row in the model: on a GPU, one of them ends all work of the process."""
+    known = int(model.config.decoder.vocab_size)
+    unknown = [token for token in _configured_tokens(model) if not (isinstance(token, int) and 0 <= token < known)]
+    if unknown:
+        raise NotReady(
+            f"generation_config.json or config.json in {folder.name} names a token {unknown[0]}, which the model does "
+            "not know; pull the weights again."
+        )
+
+
+def _configured_tokens(model: Any) -> Iterator[Any]:
+    for place in (model.generation_config, model.config, model.config.decoder):
+        for name in ("decoder_start_token_id", "bos_token_id", "eos_token_id", "pad_token_id"):
+            value = getattr(place, name, None)
+            yield from (value if isinstance(value, list) else [value] if value is not None else [])
 
 
 def _dtype(device: str) -> Any:

@@ -41,7 +41,11 @@ def gpus() -> tuple[Gpu, ...]:
 
 
 def use_only(card: Gpu) -> None:
-    """Leave this one card to this process; only before torch is loaded."""
+    """Leave this one card to this process; only before torch is loaded.
+
+    Left to itself, CUDA counts the fastest card first, and not as the driver does.
+    """
+    os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
     os.environ["CUDA_VISIBLE_DEVICES"] = str(card.index)
 
 

@@ -13,8 +13,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from copyist.document import Block, BlockKind, Box, Line, Word
+from copyist.engines.harmless import harmless_latex, harmless_markdown
 from copyist.engines.reading_order import mean_confidence, words_along
 
 ConfidenceOf = Callable[[str], float | None]
@@ -22,7 +24,10 @@ ConfidenceOf = Callable[[str], float | None]
 
 _HEADING = re.compile(r" {0,3}#{1,6}(?:\s|$)")
 _ITEM = re.compile(r"\s*(?:[-*+]|\d{1,9}[.)])\s")
-_FENCE = re.compile(r" {0,3}(```+|~~~+)")
+_FENCE = re.compile(r"\s*(```+|~~~+)")
+_FENCE_ALONE = re.compile(r"\s*(?:```+|~~~+)\s*")
+_LANGUAGE = re.compile(r"[\w.+#-]{0,30}")
+"""What may stand behind the first fence; anything else is a row of the code."""
 _TABLE_BEGIN = re.compile(r"\\begin\{(table\*?|tabular\*?|longtable)\}")
 _TABLE_FRAME = re.compile(
     r"\\(?:begin|end)\{(?:table|tabular|longtable)\*?\}(?:\[[^\]]*\])?(?:\{(?:[^{}]|\{[^{}]*\})*\})?"
@@ -39,13 +44,6 @@ _OPENINGS = (
 _INLINE = re.compile(r"\\\((.+?)\\\)", re.DOTALL)
 _MARKED = re.compile(r"[\\`*\[\]<~$|#&_]|^\s*(?:[-+>=]|\d+[.)])", re.MULTILINE)
 """What Markdown could take for more than text."""
-
-_TAG = re.compile(r"(?<!\\)(\\*)<(?=[A-Za-z/!?])")
-"""What could begin a tag of HTML, with the backslashes before it."""
-_TAG_IN_LATEX = re.compile(r"(?m)(^[ \t]*)<(?=[A-Za-z/!?])|<(?=[A-Za-z/!?][^>]*>)")
-"""The same in a formula, where most such signs mean "less": at a line's beginning, or with an end somewhere."""
-_TARGET = re.compile(r"(?m)(^\s*\[[^\]\n]*\]):")
-"""What could be the target of links elsewhere on the page."""
 
 
 @dataclass(frozen=True)
@@ -103,15 +101,19 @@ def _pieces(markdown: str) -> Iterator[_Piece]:
     while at < len(rows):
         end = _end_of_part(rows, at)
         part = rows[at:end]
-        at = end
         if any(row.strip() for row in part):
-            yield from _read_part(part)
+            found, rest = _read_part(part)
+            yield from found
+            # What stands behind a formula or a table is a part of its own.
+            rows[at:end] = rest.splitlines()
+        else:
+            at = end
 
 
 def _end_of_part(rows: Sequence[str], at: int) -> int:
     """Where the part that begins with row ``at`` ends: the row after its last."""
     row = rows[at].strip()
-    if fence := _FENCE.match(rows[at]):
+    if fence := _FENCE.match(row):
         return _row_with(rows, at + 1, fence[1]) + 1
     if table := _TABLE_BEGIN.match(row):
         return _row_with(rows, at, f"\\end{{{table[1]}}}") + 1
@@ -143,19 +145,19 @@ def _begins_part(row: str, *, in_list: bool) -> bool:
     return special or text.startswith(("\\[", "$$")) or (not in_list and bool(_ITEM.match(row)))
 
 
-def _read_part(part: Sequence[str]) -> Iterator[_Piece]:
+def _read_part(part: Sequence[str]) -> tuple[list[_Piece], str]:
+    """The pieces of a part, and what of it is still to be read."""
     head = part[0].strip()
     if _FENCE.match(head):
-        yield _Piece(BlockKind.TEXT, _code(part), "\n".join(part))
-    elif _TABLE_BEGIN.match(head):
-        yield from _latex_tables("\n".join(part).strip())
-    elif any(head.startswith(opening) for opening, _ in _DISPLAY):
-        yield from _formulas("\n".join(part).strip())
-    elif len(part) > 1 and "|" in head and _PIPE_RULE.match(part[1]):
+        return [_code(part)], ""
+    if _TABLE_BEGIN.match(head):
+        return _latex_tables("\n".join(part).strip())
+    if any(head.startswith(opening) for opening, _ in _DISPLAY):
+        return _formulas("\n".join(part).strip())
+    if len(part) > 1 and "|" in head and _PIPE_RULE.match(part[1]):
         cells = [row.strip().strip("|").split("|") for index, row in enumerate(part) if index != 1]
-        yield _Piece(BlockKind.TABLE, tuple(_cells(row) for row in cells), markup_of("\n".join(part)))
-    else:
-        yield _prose(part)
+        return [_Piece(BlockKind.TABLE, tuple(_cells(row) for row in cells), markup_of("\n".join(part)))], ""
+    return [_prose(part)], ""
 
 
 def _prose(part: Sequence[str]) -> _Piece:
@@ -168,23 +170,34 @@ def _prose(part: Sequence[str]) -> _Piece:
     return _Piece(kind, tuple(plain(row) for row in part), markup_of(source) if marked else None)
 
 
-def _code(part: Sequence[str]) -> tuple[str, ...]:
-    """The rows between fences, and the first fence's own words, if it has any."""
-    inside = part[1:-1] if len(part) > 1 and _FENCE.match(part[-1]) else part[1:]
-    return tuple(" ".join(row.split()) for row in (part[0].strip().strip("`~"), *inside))
+def _code(part: Sequence[str]) -> _Piece:
+    """The rows between fences, in fences that nothing in them can close."""
+    fence = _FENCE.match(part[0])
+    assert fence is not None
+    language = part[0][fence.end() :].strip()
+    ends = len(part) > 1 and _FENCE_ALONE.fullmatch(part[-1])
+    rows = [*part[1 : -1 if ends else None]]
+    if not _LANGUAGE.fullmatch(language):
+        rows, language = [language, *rows], ""
+    longest = max(map(len, re.findall(r"`{3,}", "\n".join(rows))), default=2)
+    fences = "`" * (longest + 1)
+    texts = tuple(" ".join(row.split()) for row in (language, *rows))
+    return _Piece(BlockKind.TEXT, texts, "\n".join((fences + language, *rows, fences)))
 
 
-def _formulas(source: str) -> Iterator[_Piece]:
+def _formulas(source: str) -> tuple[list[_Piece], str]:
     """Formulas on lines of their own, and the text that may follow behind the last one's end."""
+    found = []
     while opened := next((pair for pair in _DISPLAY if source.startswith(pair[0])), None):
         latex, _, source = source[len(opened[0]) :].partition(opened[1])
         latex, source = latex.strip(), source.strip()
-        yield _Piece(BlockKind.FORMULA, (" ".join(latex.split()),), _unlike_html(latex))
-    yield from _pieces(source)
+        found.append(_Piece(BlockKind.FORMULA, (" ".join(latex.split()),), harmless_latex(latex, alone=True)))
+    return found, source
 
 
-def _latex_tables(source: str) -> Iterator[_Piece]:
+def _latex_tables(source: str) -> tuple[list[_Piece], str]:
     """Tables, a line for each row, cells parted by tabs; and the text that may follow behind the last one's end."""
+    found = []
     while begin := _TABLE_BEGIN.match(source):
         closing = f"\\end{{{begin[1]}}}"
         at = source.find(closing)
@@ -192,8 +205,8 @@ def _latex_tables(source: str) -> Iterator[_Piece]:
         table, source = source[:end], source[end:].strip()
         body = _TABLE_FRAME.sub(" ", table)
         rows = (_cells(re.split(r"(?<!\\)&", row)) for row in body.split("\\\\"))
-        yield _Piece(BlockKind.TABLE, tuple(row for row in rows if row), _unlike_html(table))
-    yield from _pieces(source)
+        found.append(_Piece(BlockKind.TABLE, tuple(row for row in rows if row), harmless_latex(table, alone=True)))
+    return found, source
 
 
 def _cells(cells: Sequence[str]) -> str:
@@ -221,31 +234,15 @@ def _plain_words(text: str) -> str:
 def markup_of(source: str) -> str:
     """Markdown as a block keeps it: inline formulas between dollar signs, nothing that a browser would run."""
     parts = _INLINE.split(source)
-    return "".join(_inline(part) if index % 2 else _text(part) for index, part in enumerate(parts))
+    # A tag may begin in one formula and end behind it.
+    latex = partial(harmless_latex, alone=">" not in source)
+    return "".join(_inline(latex(part)) if index % 2 else _text(part) for index, part in enumerate(parts))
 
 
 def _inline(latex: str) -> str:
     # Dollar signs inside of a formula would end it.
-    return f"\\({latex}\\)" if "$" in latex.replace("\\$", "") else f"${_unlike_html(latex.strip())}$"
+    return f"\\({latex}\\)" if "$" in latex.replace("\\$", "") else f"${latex.strip()}$"
 
 
 def _text(markdown: str) -> str:
-    return defused(re.sub(r"(?<!\\)\$", r"\\$", markdown))
-
-
-def defused(markdown: str) -> str:
-    """``markdown`` in which no HTML begins, no picture is fetched and no link leads but to the web."""
-    markdown = _TAG.sub(_escaped, markdown)
-    markdown = _TARGET.sub(r"\1\\:", markdown)
-    markdown = re.sub(r"!(?=\[)", r"\\!", markdown)
-    return re.sub(r"\]\((?!(?:https?|ftp)://)", "] (", markdown)
-
-
-def _escaped(tag: re.Match[str]) -> str:
-    """The beginning of a tag behind one backslash, which it may have already."""
-    return tag[0] if len(tag[1]) % 2 else f"{tag[1]}\\<"
-
-
-def _unlike_html(latex: str) -> str:
-    """LaTeX in which no sign begins a tag for a browser; to TeX a space more or less in a formula is the same."""
-    return _TAG_IN_LATEX.sub(r"\1< ", latex)
+    return harmless_markdown(re.sub(r"(?<!\\)\$", r"\\$", markdown))

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from copyist.document import Block, Box, Line, Page, Word
+from copyist.document import Block, Box, Line, Page
 from copyist.engines.base import Availability, EngineSettings, Mode, PageImage, ReadOptions
+from copyist.engines.reading_order import words_along
 
 NOTICE = (
     "This page was not read.",
@@ -63,16 +64,5 @@ def _notice_lines(width: int, height: int) -> tuple[Line, ...]:
     for index, text in enumerate(NOTICE):
         top, bottom = height * (2 * index + 1) // bands, height * (2 * index + 2) // bands
         line = Box(width // 10, top, max(width * 9 // 10, width // 10 + 1), max(bottom, top + 1)).within(width, height)
-        lines.append(Line(text=text, box=line, words=_notice_words(text, line)))
+        lines.append(Line(text=text, box=line, words=words_along(text, line)))
     return tuple(lines)
-
-
-def _notice_words(text: str, line: Box) -> tuple[Word, ...]:
-    """Words laid along ``line`` as wide as their share of its characters."""
-    words, start = [], 0
-    for word in text.split():
-        left = line.left + line.width * start // len(text)
-        right = line.left + line.width * (start + len(word)) // len(text)
-        words.append(Word(text=word, box=Box(left, line.top, max(right, left), line.bottom)))
-        start += len(word) + 1
-    return tuple(words)

@@ -21,8 +21,17 @@ import numpy.typing as npt
 
 from copyist.document import Block, Box, Page
 from copyist.engines.base import Availability, EngineSettings, GarbageError, Mode, NotReady, PageImage, ReadOptions
-from copyist.engines.checkpoints import Checkpoint, CheckpointUnusable, fingerprint, open_checkpoint
-from copyist.engines.encoder_decoder import MODEL_TYPE
+from copyist.engines.checkpoints import (
+    Checkpoint,
+    CheckpointUnusable,
+    fingerprint,
+    first_usable,
+    folder_named,
+    open_checkpoint,
+    refuse_endless,
+    require,
+)
+from copyist.engines.encoder_decoder import MODEL_TYPE, memory_bytes
 from copyist.engines.generation import Finish
 from copyist.engines.gpu import why_no_cuda
 from copyist.engines.markdown_blocks import blocks_of_markdown
@@ -37,7 +46,6 @@ _TENSORS = (
     "decoder.model.decoder.embed_tokens.weight",
     "decoder.lm_head.weight",
 )
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _INK_BELOW = 200
 """Grey, of 255 between the darkest and the lightest pixel, under which a pixel is ink: as Nougat's own crop has it."""
 _FAINT = 40
@@ -70,18 +78,16 @@ class Nougat:
                 ready=False, reason=f"The package {missing[0]} is not installed; install copyist with [models]."
             )
         try:
-            folder = _default_folder(settings)
-            found = _open(folder)
+            found = _default_checkpoint(settings)
         except CheckpointUnusable as error:
             return Availability(ready=False, reason=str(error))
-        on_gpu = settings.use_gpu and not why_no_cuda()
-        values = sum(int(np.prod(shape)) for shape in found.shapes.values())
+        device = "cuda" if settings.use_gpu and not why_no_cuda() else "cpu"
         return Availability(
             ready=True,
-            version=_version(folder),
-            device="cuda" if on_gpu else "cpu",
-            model=folder.name,
-            memory_bytes=values * (2 if on_gpu else 4),
+            version=_version(found.folder),
+            device=device,
+            model=found.folder.name,
+            memory_bytes=memory_bytes(found, device),
         )
 
     def __init__(self, settings: EngineSettings) -> None:
@@ -136,12 +142,12 @@ class Nougat:
     def _use(self, name: str | None) -> NougatModel:
         """The model of that name, loaded; only one is in memory at a time."""
         try:
-            folder = _named_folder(self._settings, name) if name else _default_folder(self._settings)
-            if self._model is not None and folder == self._folder:
-                return self._model
-            _open(folder)
+            found = _named_checkpoint(self._settings, name) if name else _default_checkpoint(self._settings)
         except CheckpointUnusable as error:
             raise NotReady(str(error)) from error
+        folder = found.folder
+        if self._model is not None and folder == self._folder:
+            return self._model
         self.close()
         self._model = NougatModel(folder, use_gpu=self._settings.use_gpu)
         self._folder, self.version = folder, _version(folder)
@@ -175,43 +181,48 @@ def _checked(written: Written) -> str:
     return text
 
 
-def _default_folder(settings: EngineSettings) -> Path:
+def _default_checkpoint(settings: EngineSettings) -> Checkpoint:
+    """``settings.nougat``, or the first usable of the folders ``nougat-*`` in the weights folder, by name."""
     if settings.nougat is not None:
-        return settings.nougat
-    found = sorted(path for path in settings.weights.glob("nougat-*") if path.is_dir())
-    if not found:
-        raise CheckpointUnusable(
-            "There is no folder nougat-small or nougat-base in the weights folder; pull the weights, or name a folder "
-            "in NOUGAT_MODEL."
-        )
-    return found[0]
+        return _open(settings.nougat)
+    none = (
+        "There is no folder nougat-small or nougat-base in the weights folder; pull the weights, or name a folder in "
+        "NOUGAT_MODEL."
+    )
+    return first_usable(_folders(settings), _open, none=none)
 
 
-def _named_folder(settings: EngineSettings, name: str) -> Path:
-    """The folder of a model by the folder's or the published name; never one outside the weights folder."""
+def _named_checkpoint(settings: EngineSettings, name: str) -> Checkpoint:
+    """The checkpoint of the folder or published ``name``; never one outside the weights folder."""
     last = name.rsplit("/", 1)[-1]
     if settings.nougat is not None and settings.nougat.name == last:
-        return settings.nougat
-    folder = settings.weights / last
-    if not _NAME.fullmatch(last) or not folder.is_dir():
-        there = ", ".join(sorted(path.name for path in settings.weights.glob("nougat-*") if path.is_dir())) or "none"
+        return _open(settings.nougat)
+    folder = folder_named(settings.weights, name)
+    if folder is None:
+        there = ", ".join(sorted(path.name for path in _folders(settings))) or "none"
         raise CheckpointUnusable(
             f'There is no model "{last[:60]}" in the weights folder (of Nougat: {there}). Ask for another, or for none.'
         )
-    return folder
+    return _open(folder)
+
+
+def _folders(settings: EngineSettings) -> list[Path]:
+    return [path for path in settings.weights.glob("nougat-*") if path.is_dir()]
 
 
 def _open(folder: Path) -> Checkpoint:
     """What the folder holds; raises ``CheckpointUnusable`` unless that is a whole Nougat model."""
-    found = open_checkpoint(folder, needs=_FILES)
+    found = open_checkpoint(folder)
     parts = (found.config, found.config.get("encoder"), found.config.get("decoder"))
     kinds = tuple(part.get("model_type") if isinstance(part, dict) else None for part in parts)
     if kinds != (MODEL_TYPE, "donut-swin", "mbart"):
         said = " of ".join(str(kind) for kind in kinds if kind)
         raise CheckpointUnusable(f"{folder.name} holds another model ({said or 'of no known kind'}), not Nougat.")
+    require(folder, _FILES)
     absent = [name for name in _TENSORS if name not in found.shapes]
     if absent:
         raise CheckpointUnusable(f"{folder.name} has no {absent[0]}; pull the weights again.")
+    refuse_endless(found)
     return found
 
 

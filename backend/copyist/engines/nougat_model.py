@@ -19,8 +19,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from copyist.document import Decoding
-from copyist.engines.base import NotReady, Stop
-from copyist.engines.encoder_decoder import load_model
+from copyist.engines.base import Stop
+from copyist.engines.encoder_decoder import load_model, load_processor
 from copyist.engines.generation import Finish, GenerationWatch
 
 log = logging.getLogger(__name__)
@@ -80,10 +80,8 @@ class NougatModel:
     def __init__(self, folder: Path, *, use_gpu: bool) -> None:
         """Load everything; raises ``NotReady`` for a checkpoint that is not whole."""
         self.model, self.device = load_model(folder, use_gpu=use_gpu)
-        self.processor = _load_processor(folder)
+        self.processor = load_processor(_processor_class(), folder, self.model)
         decoder = self.model.config.decoder
-        if len(self.processor.tokenizer) > decoder.vocab_size:
-            raise NotReady(f"The tokenizer in {folder.name} is another model's; pull the weights again.")
         known = self.model.generation_config
         self.most_tokens = min(known.max_length or _MOST_TOKENS, decoder.max_position_embeddings) - 1
         known.max_length = None  # Else every page is told that there are two limits.
@@ -223,14 +221,8 @@ def _heeding(encoder: Any, stop: Stop) -> Iterator[None]:
             hook.remove()
 
 
-def _load_processor(folder: Path) -> Any:
+def _processor_class() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from transformers import NougatProcessor
-
-    try:
-        return NougatProcessor.from_pretrained(folder, local_files_only=True)
-    except Exception as error:
-        raise NotReady(
-            f"The tokenizer or the image settings in {folder.name} cannot be loaded; pull the weights again."
-        ) from error
+    return NougatProcessor

@@ -26,6 +26,8 @@ _PACKAGES = ("rapidocr", "onnxruntime", "cv2")
 _DETECTION_SIDE = 960
 """Longer side, in pixels, of the image in which text is looked for; it is read from the full image. On A4 pages at 200
 dpi 960 finds all of it for 4 CPU s a page, 1280 for 5, 2000 for 10; at 736 lines go missing."""
+_SMALLEST = 4
+"""Pixels: a strip that is lower holds no text, and is stretched to a line's height: one of 3,000 x 1 took 6 GB."""
 _PARAMETERS = {
     "Global.use_cls": False,
     # Its own default shrinks the page before both steps, and enlarges a single line's strip to 736 pixels of height:
@@ -96,14 +98,16 @@ class RapidOcr:
         self._reader = None
 
     def _page(self, image: PageImage) -> Page:
-        result = self._reader(_as_bgr(image.pixels), **_FLAGS)
+        found = []
+        if min(image.width, image.height) >= _SMALLEST:
+            found = _lines(self._reader(_as_bgr(image.pixels), **_FLAGS), image)
         return Page(
             width=image.width,
             height=image.height,
             dpi=image.dpi,
             engine=self.name,
             engine_version=self.version,
-            blocks=blocks_of(_lines(result, image)),
+            blocks=blocks_of(found),
         )
 
 

@@ -131,12 +131,15 @@ def _unspaced(character: str) -> bool:
 
 
 def words_along(text: str, box: Box, confidence: float | None = None) -> tuple[Word, ...]:
-    """The words of a line whose engine gives none: laid along its box, each as wide as its share of the characters."""
+    """The words of a line whose engine gives none: laid along its box, each as wide as its share of the characters.
+
+    A word is at least a pixel wide, even where there are more characters than pixels.
+    """
     text = " ".join(text.split())
     words, start = [], 0
     for word in text.split():
         left = box.left + box.width * start // len(text)
         right = box.left + box.width * (start + len(word)) // len(text)
-        words.append(Word(text=word, box=Box(left, box.top, right, box.bottom), confidence=confidence))
+        words.append(Word(text=word, box=Box(left, box.top, max(right, left + 1), box.bottom), confidence=confidence))
         start += len(word) + 1
     return tuple(words)

@@ -61,12 +61,16 @@ def _tell_nobody(_name: str, _state: State) -> None:
 
 @dataclass
 class _Slot:
-    """One engine in this process. ``turns`` lets in as many readers as it takes at once."""
+    """One engine in this process. ``turns`` lets in as many readers as it takes at once.
+
+    ``lock`` is held while it is loaded; ``loading`` is what was found of it before, for as long as that takes.
+    """
 
     lock: threading.RLock = field(default_factory=threading.RLock)
     engine: Engine | None = None
     turns: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(1))
     readers: int = 0
+    loading: Availability | None = None
     used_at: float = 0.0
     refusal: str = ""
     refused_until: float = 0.0
@@ -128,7 +132,13 @@ class Registry:
         return self._classes[name]
 
     def check(self, name: str) -> Availability:
-        """Whether ``name`` can read here. Raises only for a name that does not exist."""
+        """Whether ``name`` can read here. Raises only for a name that does not exist.
+
+        While it is being loaded, what was found before holds: the memory that is missing may be its own.
+        """
+        slot = self._slots.get(name)
+        if slot is not None and (before := slot.loading) is not None:
+            return before
         try:
             found = self.engine_class(name).check(self.settings)
             refusal = self._refusal(name)
@@ -165,12 +175,8 @@ class Registry:
         ``stop`` ends the waiting, too.
         """
         slot = self._slot(name)
-        _wait_for(slot.lock, stop)
-        try:
-            # From here on it is not unloaded, so that nobody who waits for a turn is left without an engine.
-            slot.readers += 1
-        finally:
-            slot.lock.release()
+        # From here on it is not unloaded, so that nobody who waits for a turn is left without an engine.
+        self._count(slot, 1)
         try:
             _wait_for(slot.lock, stop)
             try:
@@ -183,13 +189,21 @@ class Registry:
             finally:
                 turns.release()
         finally:
-            with slot.lock:
-                slot.readers -= 1
-                slot.used_at = time.monotonic()
+            self._count(slot, -1)
+
+    def _count(self, slot: _Slot, more: int) -> None:
+        # Not under the slot's lock: whoever is asked to stop while another loads would wait for that on the way out.
+        with self._lock:
+            slot.readers += more
+            slot.used_at = time.monotonic()
 
     def is_loaded(self, name: str) -> bool:
         """Whether the engine is in this process's memory."""
         return self._slot(name).engine is not None
+
+    def is_loading(self, name: str) -> bool:
+        """Whether somebody is just loading the engine in this process."""
+        return self._slot(name).loading is not None
 
     def close(self) -> None:
         """Close every loaded engine; the registry can be used again and loads them anew."""
@@ -209,6 +223,7 @@ class Registry:
             return self._slots.setdefault(name, _Slot())
 
     def _load(self, name: str, engine_class: type[Engine], slot: _Slot) -> Engine:
+        slot.loading = self.check(name)
         self._on_state(name, State.LOADING)
         try:
             engine = engine_class(self.settings)
@@ -217,6 +232,8 @@ class Registry:
             slot.refused_until = time.monotonic() + RETRY_LOADING_S
             self._on_state(name, State.FAILED)
             raise
+        finally:
+            slot.loading = None
         slot.turns = threading.Semaphore(max(1, self.check(name).at_once))
         self._on_state(name, State.LOADED)
         return engine

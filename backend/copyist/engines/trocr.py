@@ -12,16 +12,17 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from copyist.document import Box, Line, Page, Word
+from copyist.document import Line, Page, Word
 from copyist.engines.base import Availability, Decoding, EngineSettings, Mode, NotReady, PageImage, ReadOptions, Stop
 from copyist.engines.checkpoints import Checkpoint, CheckpointUnusable, fingerprint
+from copyist.engines.encoder_decoder import memory_bytes
 from copyist.engines.generation import Finish
 from copyist.engines.gpu import why_no_cuda
 from copyist.engines.lines import RECIPE, TextLine, crop, find_lines
 from copyist.engines.lines.long_lines import cuts
 from copyist.engines.notes import note
 from copyist.engines.reading_order import blocks_of, mean_confidence, words_along
-from copyist.engines.trocr_models import default_checkpoint, memory_bytes, named_checkpoint
+from copyist.engines.trocr_models import default_checkpoint, named_checkpoint
 from copyist.engines.trocr_reader import ReadLine, TrOcrReader
 
 _PACKAGES = ("torch", "torchvision", "transformers", "sentencepiece", "google.protobuf")
@@ -161,12 +162,8 @@ def _line(number: int, where: TextLine, pieces: Sequence[ReadLine]) -> Line:
     if reasons:
         sure = [min(confidence, _CUT_SHORT) for confidence in sure]
     words = tuple(
-        Word(text=word.text, box=_at_least_a_pixel(word.box), confidence=min(max(confidence, 0.0), 1.0))
+        Word(text=word.text, box=word.box, confidence=min(max(confidence, 0.0), 1.0))
         for word, confidence in zip(words_along(text, where.box), sure, strict=True)
     )
     confidence = mean_confidence((word.confidence, len(word.text)) for word in words)
     return Line(text=text, box=where.box, confidence=confidence, words=words)
-
-
-def _at_least_a_pixel(box: Box) -> Box:
-    return box._replace(right=max(box.right, box.left + 1))

@@ -6,11 +6,17 @@ byte-level BPE. A model that was trained here and saved anew brings ``tokenizer.
 
 from __future__ import annotations
 
-import math
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from copyist.engines.base import EngineSettings
-from copyist.engines.checkpoints import Checkpoint, CheckpointUnusable, open_checkpoint
+from copyist.engines.checkpoints import (
+    Checkpoint,
+    CheckpointUnusable,
+    first_usable,
+    folder_named,
+    open_checkpoint,
+    refuse_endless,
+)
 from copyist.engines.encoder_decoder import MODEL_TYPE
 
 _TOKENIZERS = (("sentencepiece.bpe.model",), ("vocab.json", "merges.txt"), ("tokenizer.json",))
@@ -26,18 +32,11 @@ def default_checkpoint(settings: EngineSettings) -> Checkpoint:
     """
     if settings.trocr is not None:
         return trocr_checkpoint(settings.trocr)
-    folders = sorted(folder for folder in settings.weights.glob("trocr-*") if folder.is_dir())
-    reasons = []
-    for folder in folders:
-        try:
-            return trocr_checkpoint(folder)
-        except CheckpointUnusable as error:
-            reasons.append(str(error))
-    if reasons:
-        raise CheckpointUnusable(reasons[0])
-    raise CheckpointUnusable(
+    folders = (folder for folder in settings.weights.glob("trocr-*") if folder.is_dir())
+    none = (
         "No weights for TrOCR: put a checkpoint into a folder trocr-* of the weights folder, or set OCR_MODEL to one."
     )
+    return first_usable(folders, trocr_checkpoint, none=none)
 
 
 def named_checkpoint(settings: EngineSettings, name: str) -> Checkpoint:
@@ -45,15 +44,18 @@ def named_checkpoint(settings: EngineSettings, name: str) -> Checkpoint:
 
     Raises ``CheckpointUnusable`` for what is not there, or no TrOCR; a name never leads out of the weights folder.
     """
-    folder = PurePosixPath(name.replace("\\", "/")).name
-    if folder in ("", ".", "..") or not (settings.weights / folder).is_dir():
-        raise CheckpointUnusable(f'There is no TrOCR model "{name}" in the weights folder; pull its weights first.')
-    return trocr_checkpoint(settings.weights / folder)
+    folder = folder_named(settings.weights, name)
+    if folder is None:
+        raise CheckpointUnusable(
+            f'There is no TrOCR model "{name[:60]}" in the weights folder; pull its weights first.'
+        )
+    return trocr_checkpoint(folder)
 
 
 def trocr_checkpoint(folder: Path) -> Checkpoint:
     """The checkpoint in ``folder``; raises ``CheckpointUnusable`` when it is not whole or another model's."""
     found = open_checkpoint(folder)
+    refuse_endless(found)
     decoder = found.config.get("decoder")
     kind = decoder.get("model_type") if isinstance(decoder, dict) else None
     if found.config.get("model_type") != MODEL_TYPE or kind != "trocr":
@@ -69,8 +71,3 @@ def trocr_checkpoint(folder: Path) -> Checkpoint:
             "pull the weights again."
         )
     return found
-
-
-def memory_bytes(checkpoint: Checkpoint, device: str) -> int:
-    """What the loaded weights take up: four bytes each on a CPU, two on a GPU."""
-    return sum(math.prod(shape) for shape in checkpoint.shapes.values()) * (2 if device == "cuda" else 4)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from copyist.engines.base import NotReady, Stop
-from copyist.engines.encoder_decoder import load_model
+from copyist.engines.base import Stop
+from copyist.engines.encoder_decoder import load_model, load_processor
 from copyist.engines.generation import Finish, GenerationWatch, repeats
 
 Picture = npt.NDArray[np.uint8]
@@ -49,7 +49,7 @@ class TrOcrReader:
     def __init__(self, folder: Path, *, use_gpu: bool) -> None:
         self._model, self._device = load_model(folder, use_gpu=use_gpu)
         _compute_positions(self._model.decoder)
-        self._processor = _load_processor(folder, self._model)
+        self._processor = load_processor(_processor_class(), folder, self._model)
         self._at_once = _AT_ONCE_ON_CPU if self._device == "cpu" else _AT_ONCE_ON_GPU
         self._settle_generation()
 
@@ -193,22 +193,11 @@ def _compute_positions(decoder: Any) -> None:
         positions.weights = positions.get_embedding(*weights.shape, positions.padding_idx).to(decoder.device)
 
 
-def _load_processor(folder: Path, model: Any) -> Any:
-    """The processor in ``folder``; raises ``NotReady`` when its files are damaged or fit another model."""
+def _processor_class() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from transformers import TrOCRProcessor
-
-        try:
-            processor = TrOCRProcessor.from_pretrained(folder, local_files_only=True)
-        except Exception as error:
-            raise NotReady(
-                f"The tokenizer or processor in {folder.name} is damaged; pull the weights again."
-            ) from error
-    words, known = len(processor.tokenizer), int(model.config.decoder.vocab_size)
-    if words > known:
-        raise NotReady(f"The tokenizer in {folder.name} is another model's: it has {words} tokens, the model {known}.")
-    return processor
+    return TrOCRProcessor
 
 
 def _token(places: Sequence[Any], name: str, otherwise: int = _USUAL_END) -> int:

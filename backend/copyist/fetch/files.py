@@ -18,6 +18,7 @@ def file_path(uri: str) -> Path:
     try:
         parts = urlsplit(uri)
         path = unquote(parts.path, errors="surrogateescape")
+        os.fsencode(path)
     except ValueError as error:
         raise InvalidSource from error
     if parts.scheme.lower() != "file" or parts.netloc not in ("", "localhost") or "\0" in path:

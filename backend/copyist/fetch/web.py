@@ -29,10 +29,18 @@ _UNICAST = ipaddress.ip_network("2000::/3")
 """What is handed out of IPv6 (RFC 4291)."""
 _SPECIAL = tuple(
     ipaddress.ip_network(net)
-    for net in ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2002::/16", "2001:db8::/32", "3fff::/20")
+    for net in (
+        "192.0.0.0/24",
+        "192.88.99.0/24",
+        "168.63.129.16/32",
+        "2001::/23",
+        "2002::/16",
+        "2001:db8::/32",
+        "3fff::/20",
+    )
 )
 """Protocols, tunnels to IPv4 and documentation (IANA's registries of special addresses), of which Python's older tables
-know only some."""
+know only some; and the one address of Azure's that looks public and is each machine's own host."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 MayConnect = Callable[[Address, int], bool]
@@ -72,7 +80,7 @@ async def download(source: str, into: IO[bytes], *, max_bytes: int, limit_s: flo
             return await _load(source, into, max_bytes=max_bytes, may_connect=may_connect)
     except TimeoutError as error:
         raise FetchFailed(reason=f"It took longer than {limit_s:g} s.") from error
-    except httpx.InvalidURL as error:
+    except (httpx.InvalidURL, UnicodeError) as error:  # A host's name in IDNA is read late, and may be none.
         raise InvalidSource from error
     except (httpx.HTTPError, OSError) as error:
         raise FetchFailed(reason="There was no whole answer.") from error

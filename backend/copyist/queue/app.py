@@ -34,7 +34,9 @@ from copyist.errors import ConfigurationError  # noqa: E402
 from copyist.lifeline import end_with_parent  # noqa: E402
 from copyist.queue import upkeep  # noqa: E402
 from copyist.queue.context import context, forget_parent  # noqa: E402
+from copyist.queue.reading import LOADING_S  # noqa: E402
 from copyist.queue.routing import SWEEP, Queue, celery_app  # noqa: E402
+from copyist.queue.together import TAKE_ALONG_S  # noqa: E402
 from copyist.queue.warmup import take_a_gpu, warm_up  # noqa: E402
 from copyist.settings import Settings  # noqa: E402
 
@@ -73,13 +75,14 @@ app.conf.update(
     worker_pool="prefork",
     worker_concurrency=settings.celery_worker_concurrency,
     worker_max_tasks_per_child=settings.worker_max_tasks_per_child or None,
-    # The watch ends a process that hangs; this is for one whose threads cannot run either.
-    task_time_limit=4 * settings.engine_timeout_s + settings.intake_timeout_s,
+    # The watch ends a process that hangs; this is for one whose threads cannot run either. What was taken along last
+    # still has to be looked into, to wait for its engine and to be read.
+    task_time_limit=TAKE_ALONG_S + LOADING_S + 4 * settings.engine_timeout_s + 2 * settings.intake_timeout_s,
     # A child that is replaced loads nothing until its first page, but a busy machine may be slow to start it.
     worker_proc_alive_timeout=120,
-    # How long the main process waits for word from a child that died. It looks every five seconds, so a lease of more
-    # than these six is needed for the death to be laid at the engine's door, and not to be taken for a lost worker.
-    worker_lost_wait=1.0,
+    # How long the main process waits for word from a child that died. Until then the child's place is not free, and a
+    # lease that runs out before would make a crash look like a lost worker.
+    worker_lost_wait=0.5,
     worker_hijack_root_logger=False,
     worker_soft_shutdown_timeout=10,
     worker_cancel_long_running_tasks_on_connection_loss=False,
@@ -89,6 +92,7 @@ app.conf.update(
 )
 
 SHOW_EVERY_S = 5.0
+LOOK_AFTER_CHILDREN_S = 0.5
 
 
 def worker_name() -> str:
@@ -123,15 +127,15 @@ def _forked(**_: Any) -> None:
     end_with_parent()
     forget_parent()
     take_a_gpu()
-    warm_up(context())
+    warm_up(context(), app.conf.worker_concurrency)
 
 
 @signals.worker_ready.connect
 def _ready(sender: Any, **_: Any) -> None:
     """Show this worker now and every few seconds, from the worker's own loop: no thread that a fork could catch."""
     here = context()
-    engines, queues = here.engines(), list(app.amqp.queues.consume_from)
-    at_once = sender.app.conf.worker_concurrency * max(here.pages_at_once(queue) for queue in queues)
+    engines, consumed = here.engines(), app.amqp.queues.consume_from
+    chooses = consumed.keys() == set(here.queues())
     chain = here.chain({})
     first = next((name for name in chain.order() if engines[name]["ready"]), "none")
     log.info("Initialized OCR service with backend: %s", first)
@@ -141,6 +145,10 @@ def _ready(sender: Any, **_: Any) -> None:
 
     def show() -> None:
         try:
+            if chooses:
+                _serve_more(sender)
+            queues = list(consumed)
+            at_once = sender.app.conf.worker_concurrency * max(here.pages_at_once(queue) for queue in queues)
             with here.db.write() as session:
                 presence.show(
                     session,
@@ -154,6 +162,20 @@ def _ready(sender: Any, **_: Any) -> None:
 
     show()
     sender.timer.call_repeatedly(SHOW_EVERY_S, show)
+    # Left to itself the pool looks every five seconds, and a place that a cancel has freed stays empty for so long.
+    sender.timer.call_repeatedly(LOOK_AFTER_CHILDREN_S, sender.pool.maintain_pool)
+
+
+def _serve_more(consumer: Any) -> None:
+    """Serve the queue of an engine that is ready only now: its server was started after this worker.
+
+    A model of our own is left alone: it may need other processes than this worker has.
+    """
+    here = context()
+    if here.processes() == consumer.app.conf.worker_concurrency:
+        for queue in set(here.queues()) - app.amqp.queues.consume_from.keys():
+            log.info("the queue %s is served from now on", queue)
+            consumer.add_task_queue(queue)
 
 
 @signals.worker_shutdown.connect

@@ -7,7 +7,7 @@ import json
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -15,16 +15,19 @@ from copyist import settings as configuration
 from copyist.db import migrate
 from copyist.db.session import Database
 from copyist.document import Decoding, Mode
-from copyist.engines.base import ReadOptions, Stop
+from copyist.engines.base import Availability, ReadOptions, Stop
 from copyist.engines.chain import Chain
 from copyist.engines.gpu import gpus
-from copyist.engines.registry import Registry
+from copyist.engines.registry import Registry, State
 from copyist.engines.setup import engine_settings, make_chain
 from copyist.pipeline.flow import render_settings
 from copyist.queue.board import Board
 from copyist.queue.routing import Queue, Sender, celery_app
 from copyist.settings import Settings
 from copyist.storage import Storage
+
+MEMORIES = ("cpu", "cuda")
+"""Devices of engines that load their model themselves; others name the address of who does."""
 
 
 @dataclass
@@ -38,6 +41,8 @@ class Context:
     registry: Registry
     board: Board
     holder: str
+    found: dict[str, Availability] = field(default_factory=dict)
+    """Engines whose models lie in this machine's memory, as they were when they were last found ready."""
 
     def chain(self, options: Mapping[str, Any]) -> Chain:
         """The chain of engines for a job's options."""
@@ -67,9 +72,25 @@ class Context:
         parts.append(read.decoding.model_dump(exclude_none=True))
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
+    def check(self, name: str) -> Availability:
+        """Whether ``name`` can read in this worker.
+
+        While one of its processes has loaded it, what was found before holds: the memory that is missing is its own.
+        """
+        if self.board.state(name) in (State.LOADING, State.LOADED) and name in self.found:
+            return self.found[name]
+        found = self.registry.check(name)
+        if found.ready and found.device in MEMORIES:
+            self.found[name] = found
+        return found
+
+    def survey(self) -> dict[str, Availability]:
+        """Every engine and whether it can read in this worker."""
+        return {name: self.check(name) for name in self.registry.names}
+
     def queues(self) -> list[str]:
         """The queues this worker serves: ``gpu`` where an engine that needs one is ready, ``cpu`` otherwise, too."""
-        ready = [name for name, found in self.registry.survey().items() if found.ready]
+        ready = [name for name, found in self.survey().items() if found.ready]
         on_gpu = {name for name in ready if self.registry.engine_class(name).needs_gpu}
         if self.settings.ocr_backend == "auto":
             return [Queue.CPU.value, *([Queue.GPU.value] if on_gpu else []), Queue.PICTURES.value]
@@ -79,17 +100,17 @@ class Context:
     def gpu_engine(self) -> str | None:
         """The first engine of the chain that needs a GPU and is ready."""
         wanted = (name for name in self.chain({}).order() if self.registry.engine_class(name).needs_gpu)
-        return next((name for name in wanted if self.registry.check(name).ready), None)
+        return next((name for name in wanted if self.check(name).ready), None)
 
     def pages_at_once(self, queue: str) -> int:
         """How many pages one process reads at once that come from ``queue``."""
         name = self.gpu_engine() if queue == Queue.GPU else None
-        return 1 if name is None else self.registry.check(name).at_once
+        return 1 if name is None else self.check(name).at_once
 
     def processes(self) -> int:
         """How many children this worker has: as many as it may, but one per card where the model lies on a GPU."""
         name = self.gpu_engine()
-        is_here = name is not None and self.registry.check(name).device.startswith("cuda")
+        is_here = name is not None and self.check(name).device.startswith("cuda")
         return max(1, len(gpus())) if is_here else self.settings.celery_worker_concurrency
 
     def engines(self) -> dict[str, dict[str, Any]]:
@@ -107,7 +128,7 @@ class Context:
                 "memory_bytes": found.memory_bytes,
                 "state": self.board.state(name).value,
             }
-            for name, found in self.registry.survey().items()
+            for name, found in self.survey().items()
         }
 
 

@@ -96,6 +96,7 @@ def _key(context: Context, claim: Claim) -> str | None:
 
 
 def _read(context: Context, claim: Claim) -> Finished | None:
+    before = _key(context, claim)
     try:
         with _watch(context, claim) as watch:
             reading = _through_the_pipeline(context, claim, watch)
@@ -114,6 +115,8 @@ def _read(context: Context, claim: Claim) -> Finished | None:
         tried = ", ".join(dict.fromkeys(step.engine for step in reading.trail))
         return _fail(context, claim, PageFailed(engines=tried), trail)
     key = _key(context, claim) if reading.may_be_cached else None
+    if key != before:
+        key = None  # An engine came or went meanwhile: nobody can say whether it was there when its turn came.
     log.info("read by %s", reading.page.engine)
     with context.db.write() as session:
         return pages.finish(session, claim.lease, reading.page, trail=trail, degraded=reading.degraded, cache_key=key)
@@ -125,12 +128,15 @@ def _through_the_pipeline(context: Context, claim: Claim, watch: Watch) -> PageR
     def engine_is_wanted(name: str) -> None:
         with context.db.write() as session:
             pages.note_engine(session, claim.lease, name)
-        watch.stage(name, LOADING_S, stops=context.registry.is_loaded(name))
+        # Who loads it cannot be stopped; who waits for that, or for a turn, can.
+        waits = context.registry.is_loaded(name) or context.registry.is_loading(name)
+        watch.stage(name, LOADING_S, stops=waits)
 
     def engine_reads(name: str) -> None:
         watch.stage(name, settings.engine_timeout_s, stops=context.registry.engine_class(name).stops)
 
-    watch.stage("rendering", settings.intake_timeout_s)
+    # It is over soon and then heeds a stop, which is better than to end a process that may have a model loaded.
+    watch.stage("rendering", settings.intake_timeout_s, stops=True)
     try:
         with (
             context.storage.local(storage.file_key(claim.file_sha256)) as path,

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
 
 from copyist.db import sweep
 from copyist.queue import intake, reading
@@ -50,14 +51,14 @@ def do_together(
 
 
 def _waiting(context: Context, queue: str, count: int, token: Callable[[], str]) -> Iterator[Callable[[], object]]:
-    """Up to ``count`` pieces of work that were sent and not taken yet: intakes first, since they are short."""
+    """Up to ``count`` pieces of work that were sent and not taken yet: intakes first, since they are short.
+
+    Their tokens are made here: Celery knows which task it is in the task's own thread only.
+    """
     with context.db.read() as session:
         jobs, pages = sweep.waiting_jobs(session, queue, count), sweep.waiting_pages(session, queue, count)
     works: list[Callable[[], object]] = [
-        *(lambda job_id=job_id: intake.take_in(context, job_id, token=token()) for job_id in jobs),
-        *(
-            lambda job_id=job_id, number=number: reading.read_one(context, job_id, number, token=token())
-            for job_id, number in pages
-        ),
+        *(partial(intake.take_in, context, job_id, token=token()) for job_id in jobs),
+        *(partial(reading.read_one, context, job_id, number, token=token()) for job_id, number in pages),
     ]
     yield from works[:count]

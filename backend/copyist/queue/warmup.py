@@ -24,10 +24,16 @@ def take_a_gpu() -> None:
         use_only(cards[getattr(current_process(), "index", 0) % len(cards)])
 
 
-def warm_up(context: Context) -> None:
-    """Load, in a thread, the engine that needs a GPU, if one is ready; pages that come meanwhile wait for it."""
+def warm_up(context: Context, processes: int) -> None:
+    """Load, in a thread, the engine that needs a GPU, if one is ready; pages that come meanwhile wait for it.
+
+    Where as many children as there are ``processes`` have ended in that, the next would, too, and no page be read ever:
+    then it is left to the pages, which pass over an engine that takes its process down.
+    """
     name = context.gpu_engine()
-    if name is not None:
+    if name is not None and context.board.unended(name) >= processes:
+        log.warning("engine %s is not warmed up: it took its process down before", name)
+    elif name is not None:
         threading.Thread(target=_read_something, args=(context, name), name="warm-up", daemon=True).start()
 
 

@@ -50,7 +50,7 @@ class Watch:
 
     ``extend`` holds the lease a while longer and says whether it is still ours. ``overrun`` is told the name of the
     stage that took too long and its limit in seconds, and writes that down before the process ends. ``give_back`` puts
-    the work back uncounted when the process has to end for the sake of other work in it.
+    the work back uncounted when the process has to end for the sake of other work in it, unless it is as late.
     """
 
     _running: set[Watch] = set()  # noqa: RUF012 - all the watches of this process
@@ -67,13 +67,19 @@ class Watch:
         self._extend, self._overrun, self._give_back = extend, overrun, give_back
         self._stage = Stage("start", float("inf"), stops=False, since=time.monotonic())
         self._asked_at: float | None = None
+        self._lost = False
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
     def stage(self, name: str, limit_s: float, *, stops: bool = False) -> None:
-        """A new stage begins, which may take ``limit_s`` seconds; ``stops`` says whether it heeds ``self.stop``."""
+        """A new stage begins, which may take ``limit_s`` seconds; ``stops`` says whether it heeds ``self.stop``.
+
+        Raises ``Cancelled`` when the page was found to be ours no more: no further stage of it begins.
+        """
         with self._lock:
+            if self._lost:
+                raise Cancelled
             self._stage = Stage(name, limit_s, stops, time.monotonic())
             if self._asked_at is not None:
                 self._asked_at = None
@@ -107,12 +113,20 @@ class Watch:
             if stage.stops and self._asked_at is None:
                 why = TimedOut(f"It did not finish within {stage.limit_s:g} s.") if is_ours else Cancelled()
                 log.info("%s is asked to stop: %s", stage.name, why or "the page is ours no more")
-                self._asked_at = now
+                self._asked_at, self._lost = now, not is_ours
                 self.stop.ask(why)
             if stage.stops and now - (self._asked_at or now) <= GRACE_S:
                 return
             # The stage cannot change any more: whoever is in it would wait for the lock, and the process ends.
             self._end(stage, is_ours=is_ours)
+
+    def _is_late(self, like: Stage) -> bool:
+        """Whether this one is in the same stage as ``like``, and has used up half of its time."""
+        mine = self._stage
+        return (mine.name, mine.limit_s) == (
+            like.name,
+            like.limit_s,
+        ) and time.monotonic() - mine.since > mine.limit_s / 2
 
     def _end(self, stage: Stage, *, is_ours: bool) -> None:
         if is_ours:
@@ -122,6 +136,8 @@ class Watch:
             log.info("the work in hand was cancelled or taken over; this process is stopped")
         with Watch._ending:
             for other in Watch._running - {self}:
+                if is_ours and other._is_late(stage):
+                    continue  # It may be the one that holds this one up: its attempt counts, so the next is made alone.
                 try:
                     other._give_back()
                 except Exception as error:  # Its lease runs out, then.

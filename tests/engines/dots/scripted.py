@@ -78,8 +78,8 @@ def read(
 ) -> tuple[tuple[Block, ...], list[str]]:
     """The blocks of a page as ``backend`` reads it, and the page's notes."""
     with noting() as notes:
-        blocks = read_page(backend, DotsSettings(**settings), page, options or ReadOptions())  # type: ignore[arg-type]
-    return blocks, notes
+        reading = read_page(backend, DotsSettings(**settings), page, options or ReadOptions())  # type: ignore[arg-type]
+    return reading.blocks, notes
 
 
 def words(blocks: tuple[Block, ...]) -> list[str]:

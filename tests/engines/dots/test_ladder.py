@@ -86,10 +86,12 @@ def test_the_plain_text_is_the_last_resort() -> None:
     assert notes[-1] == "text: 30 tokens, finished by stop."
 
 
-def test_when_all_fails_the_whole_blocks_of_a_cut_answer_are_kept_and_said_so() -> None:
+def test_when_all_fails_the_whole_blocks_of_a_cut_answer_are_kept_as_a_part_of_the_page() -> None:
     backend = Scripted(cut("First line of text", "Second line of text", "Third line of text"), text("", Finish.LENGTH))
-    blocks, notes = read(backend)
-    assert words(blocks)[:2] == ["First line of text", "Second line of text"]
+    with noting() as notes:
+        reading = read_page(backend, DotsSettings(), PAGE, ReadOptions())
+    assert not reading.complete
+    assert words(reading.blocks)[:2] == ["First line of text", "Second line of text"]
     assert any("parts of the page are missing" in note for note in notes)
     assert any("finished by length" in note for note in notes)
 

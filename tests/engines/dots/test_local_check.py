@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from copyist.engines.base import NotReady
+from copyist.engines.checkpoints import INDEX
 from copyist.engines.dots.local import resident as local
 from copyist.engines.dots.local.architecture import read_architecture
 from copyist.engines.dots.local.footprint import GB, batch_bytes, weights_bytes
@@ -57,6 +58,23 @@ def test_the_first_folder_of_the_right_model_is_found_whatever_its_name(folder: 
     assert check(on_cpu(weights=tmp_path)).model == "rednote.v1.5"
 
 
+def test_a_broken_folder_does_not_stand_before_a_whole_one(folder: Path, copy: Path, tmp_path: Path) -> None:
+    cut_shard(copy)
+    (tmp_path / "a-broken").symlink_to(copy)
+    assert "is cut" in check(on_cpu(weights=tmp_path)).reason
+    (tmp_path / "b-whole").symlink_to(folder)
+    assert check(on_cpu(weights=tmp_path)).model == "b-whole"
+    Local(on_cpu(weights=tmp_path)).close()
+
+
+def test_a_tokenizer_with_tokens_that_the_model_has_not_is_not_loaded(copy: Path) -> None:
+    tokenizer = json.loads((copy / "tokenizer.json").read_text())
+    tokenizer["added_tokens"].append({**tokenizer["added_tokens"][-1], "id": 5000, "content": "<|more|>"})
+    (copy / "tokenizer.json").write_text(json.dumps(tokenizer))
+    with pytest.raises(NotReady, match="tokenizer"):
+        Local(on_cpu(copy))
+
+
 def test_a_folder_that_is_not_there_is_named() -> None:
     assert "no folder dots-mocr" in check(on_cpu(Path("weights/dots-mocr"))).reason
 
@@ -92,7 +110,14 @@ def changed_vision(**values: Any) -> Callable[[Path], None]:
     return changed(vision_config={**tiny_config()["vision_config"], **values})
 
 
-BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
+def index_of(file: object) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        (folder / INDEX).write_text(json.dumps({"weight_map": {"lm_head.weight": file}}))
+
+    return change
+
+
+BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "cut shard": (cut_shard, "model-00002-of-00002.safetensors is cut"),
     "no shard": (no_shard, "model-00001-of-00002.safetensors is missing"),
     "no tokenizer": (no_tokenizer, "tokenizer.json is missing"),
@@ -104,6 +129,14 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "no base": (changed(rope_theta=None), "no usable rope_theta"),
     "tied": (changed(tie_word_embeddings=True), "tie_word_embeddings is True"),
     "no size": (changed(num_hidden_layers="28"), "no usable num_hidden_layers"),
+    "endless": (changed(num_hidden_layers=10**9), "asks for 1,000,000,000 layers"),
+    "endless tower": (changed_vision(num_hidden_layers=10**9), "asks for 1,000,000,000 layers"),
+    "no number": (changed(rms_norm_eps=float("nan")), "no usable rms_norm_eps"),
+    "too large a number": (changed(rope_theta=10**400), "no usable rope_theta"),
+    "listed positions": (changed(rope_parameters=[1]), "no usable rope_parameters"),
+    "deep": (lambda folder: (folder / "config.json").write_text("[" * 100_000), "config.json is not JSON"),
+    "listed files": (index_of(["model-00001-of-00002.safetensors"]), "names files outside of its folder"),
+    "files elsewhere": (index_of("../model-00001-of-00002.safetensors"), "names files outside of its folder"),
     "causal": (changed_vision(is_causal=True), "vision_config.is_causal is True"),
     "biases": (changed_vision(use_bias=True), "vision_config.use_bias is True"),
     "video": (changed_vision(temporal_patch_size=2), "temporal_patch_size is 2"),
@@ -179,7 +212,7 @@ def test_too_little_gpu_memory_is_told_in_gigabytes_with_the_way_out(
 
 
 def test_too_little_memory_on_a_cpu_is_told_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "_free_here", lambda: GB // 4)
+    monkeypatch.setattr(local, "free_here", lambda: GB // 4)
     assert "This machine has too little memory: 0.2 GB are free and 0.7 GB" in check(on_cpu(folder)).reason
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +18,7 @@ from copyist.engines.base import DotsSettings, EngineSettings, NotReady, Stop, T
 from copyist.engines.dots.backend import Prompt, Question
 from copyist.engines.dots.remote import client as remote
 from copyist.engines.dots.remote import servers
+from copyist.engines.dots.remote.background import Background
 from copyist.engines.dots.remote.client import Remote
 from copyist.engines.dots.remote.wire import QuestionRefused
 from copyist.engines.generation import Finish
@@ -298,3 +301,16 @@ def _soon(is_so: Callable[[], bool]) -> bool:
             return True
         time.sleep(0.02)
     return False
+
+
+def test_nothing_begun_while_the_background_is_closed_waits_for_ever() -> None:
+    for _ in range(50):
+        background = Background("test")
+        closing = threading.Thread(target=background.close)
+        begun: list[Future[None]] = []
+        closing.start()
+        with suppress(RuntimeError):
+            while True:
+                begun.append(background.start(asyncio.sleep(30)))
+        closing.join()
+        assert not wait(begun, timeout=5).not_done

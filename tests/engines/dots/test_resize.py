@@ -69,3 +69,13 @@ def test_zoom_shows_the_same_image_smaller_with_boxes_that_still_fit() -> None:
     shown, scale_x, scale_y = resized(pixels, zoom=0.75)
     assert shown.shape[:2] == (840, 616)
     assert (shown.shape[1] * scale_x, shown.shape[0] * scale_y) == pytest.approx((840, 1120))
+
+
+@pytest.mark.parametrize("shape", [(1, 40_000), (120, 23_760), (23_760, 120)])
+@pytest.mark.parametrize("zoom", [0.75, 1.5])
+def test_zoom_makes_no_strip_too_thin(shape: tuple[int, int], zoom: float) -> None:
+    pixels = np.zeros(shape, np.uint8)
+    shown, _, _ = resized(pixels)
+    zoomed, scale_x, scale_y = resized(pixels, zoom=zoom * shown.shape[1] / shape[1])
+    assert zoomed.shape[1] * scale_x >= shape[1] - 1e-6
+    assert zoomed.shape[0] * scale_y >= shape[0] - 1e-6

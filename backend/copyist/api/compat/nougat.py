@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import Annotated
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -32,6 +33,8 @@ from copyist.queue.routing import Priority
 router = APIRouter(tags=["Nougat"])
 
 ENGINE = "nougat"
+FETCHES = CapacityLimiter(8)
+"""Slow servers at the other end may keep so many threads busy, and not those that everybody else waits for."""
 JOB_HEADER, ENGINE_HEADER, WARNING_HEADER = "X-Copyist-Job", "X-Copyist-Engine", "X-Copyist-Warning"
 HEADERS = (JOB_HEADER, ENGINE_HEADER, WARNING_HEADER)
 
@@ -94,7 +97,7 @@ async def ocr(here: Here, wish: OcrRequest) -> Response:
     """Nougat's Markdown of an image, or of all pages of a PDF. If that takes longer than `WAIT_MAX_S`: 503, with the
     job's `Location`, where it goes on.
     """
-    job_id = await run_in_threadpool(_submit, here, wish)
+    job_id = await to_thread.run_sync(_submit, here, wish, limiter=FETCHES)
     job = await wait_for_end(here, job_id, here.settings.wait_max_s)
     response = await run_in_threadpool(_answer, here, job)
     response.headers[JOB_HEADER] = job_id

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import replace
 
-from copyist.document import Block, Page
+from copyist.document import Page
 from copyist.engines.base import Availability, EngineSettings, GarbageError, Mode, PageImage, ReadOptions
 from copyist.engines.dots.backend import Backend
-from copyist.engines.dots.ladder import read_page
+from copyist.engines.dots.ladder import Reading, read_page
 from copyist.engines.dots.local import resident as local
 from copyist.engines.dots.remote import client as remote
 
@@ -56,7 +56,7 @@ class Dots:
         if len(failures) == len(images):
             raise failures[0]
         return [
-            self._as_page(image, ()) if isinstance(reading.exception(), GarbageError) else reading.result()
+            self._as_page(image, Reading()) if isinstance(reading.exception(), GarbageError) else reading.result()
             for image, reading in zip(images, readings, strict=True)
         ]
 
@@ -67,14 +67,15 @@ class Dots:
     def _page(self, image: PageImage, options: ReadOptions) -> Page:
         return self._as_page(image, read_page(self._backend, self._dots, image, options))
 
-    def _as_page(self, image: PageImage, blocks: tuple[Block, ...]) -> Page:
+    def _as_page(self, image: PageImage, reading: Reading) -> Page:
         return Page(
             width=image.width,
             height=image.height,
             dpi=image.dpi,
             engine=self.name,
             engine_version=self.version,
-            blocks=blocks,
+            complete=reading.complete,
+            blocks=reading.blocks,
         )
 
 

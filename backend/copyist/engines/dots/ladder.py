@@ -2,7 +2,7 @@
 
 The whole page at once; hotter, which breaks loops; at another size; its boxes first, then block by block; its plain
 text. What a rung found wrong, and what was done about it, goes into the page's notes. When every rung has failed, the
-blocks that were complete in a cut answer are kept, and without those the page is left to the next engine.
+blocks that were complete in a cut answer are given as a part of the page, for want of a better reading.
 """
 
 from __future__ import annotations
@@ -55,14 +55,22 @@ class _Rung:
     same: bool = False
 
 
-def read_page(backend: Backend, dots: DotsSettings, image: PageImage, options: ReadOptions) -> tuple[Block, ...]:
-    """The blocks of a page, in pixels of ``image``; none for a blank one.
+@dataclass(frozen=True)
+class Reading:
+    """The blocks of a page, in pixels of its image; ``complete`` is false where it is known that some are missing."""
+
+    blocks: tuple[Block, ...] = ()
+    complete: bool = True
+
+
+def read_page(backend: Backend, dots: DotsSettings, image: PageImage, options: ReadOptions) -> Reading:
+    """Read a page; a blank one has no blocks.
 
     Raises ``GarbageError`` when no answer is a reading, what the backend raised when there was no answer at all, the
     reason when the page is stopped, and ``NotReady`` or ``TimedOut`` as the backend does.
     """
     if is_flat(image.pixels):
-        return ()
+        return Reading()
     return _Page(backend, dots, image, options).read()
 
 
@@ -81,7 +89,7 @@ class _Page:
         self._doubtful: tuple[str, _Found] | None = None
         self._salvage: _Found | None = None
 
-    def read(self) -> tuple[Block, ...]:
+    def read(self) -> Reading:
         """Climb until a rung holds; see ``read_page``."""
         for rung in self._rungs():
             if rung.same and self._failure:
@@ -98,7 +106,7 @@ class _Page:
                 break
             else:
                 if found is not None:
-                    return self._blocks(found)
+                    return Reading(self._blocks(found))
         return self._rest()
 
     def _rungs(self) -> Sequence[_Rung]:
@@ -196,7 +204,7 @@ class _Page:
             summary = f"{found.summary}; {len(cells)} blocks of it were kept"
             self._salvage = _Found(found.shown, cells, confidence=found.confidence, summary=summary)
 
-    def _rest(self) -> tuple[Block, ...]:
+    def _rest(self) -> Reading:
         """What is left when every rung has failed."""
         if self._salvage is None:
             note(f"{self._fault}; {self._interview.questions} questions, {self._interview.tokens:,} tokens.")
@@ -205,7 +213,7 @@ class _Page:
                 raise self._failure.__cause__ or self._failure
             raise GarbageError(self._fault)
         note(f"{self._fault}; the blocks of a broken answer are kept, and parts of the page are missing.")
-        return self._blocks(self._salvage)
+        return Reading(self._blocks(self._salvage), complete=False)
 
     def _reader(self, shown: Shown) -> BlockReader:
         dots = self._dots

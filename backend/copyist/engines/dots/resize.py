@@ -57,7 +57,10 @@ def resized(
     """
     rgb = _padded(np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels)
     high, wide = rgb.shape[:2]
-    size = target_size(max(round(wide * zoom), 1), max(round(high * zoom), 1), max_pixels)
+    zoomed = max(round(wide * zoom), 1), max(round(high * zoom), 1)
+    # Rounding alone may make an image too thin; by how much each side was stretched is told below.
+    shortest = -(-max(zoomed) // MAX_ASPECT)
+    size = target_size(max(zoomed[0], shortest), max(zoomed[1], shortest), max_pixels)
     if size != (wide, high):
         rgb = np.asarray(Image.fromarray(np.ascontiguousarray(rgb)).resize(size, Image.Resampling.BICUBIC))
     return np.ascontiguousarray(rgb), wide / size[0], high / size[1]

@@ -31,7 +31,7 @@ def fault_of(path: Path, *, least_bytes: int = 1) -> str:
             return _fault_of_torch(path, size, least_bytes)
         if path.suffix == ".json":
             json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return "is not JSON"
     except OSError as error:
         return f"cannot be read ({error.strerror})"
@@ -47,7 +47,7 @@ def _fault_of_safetensors(path: Path, size: int) -> str:
         try:
             header = json.loads(file.read(length))
             ends = [int(one["data_offsets"][1]) for name, one in header.items() if name != "__metadata__"]
-        except (ValueError, TypeError, KeyError, AttributeError, IndexError):
+        except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError):
             return "is cut" if size < 8 + length else "is no safetensors file"
     whole = 8 + length + max(ends, default=0)
     return "" if size == whole else f"is cut: {size:,} of {whole:,} bytes are there" if size < whole else "is too long"

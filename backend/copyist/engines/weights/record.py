@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from copyist.engines.weights.manifest import is_plain
+
 FILE = "pulled.json"
 
 
@@ -35,9 +37,10 @@ def read_record(folder: Path, entry: str) -> Record | None:
     """What was written down about ``entry``; ``None`` where nothing was, or nothing that can be understood."""
     try:
         values = _all(folder)[entry]
-        return Record(**{**values, "files": {name: Pulled(**one) for name, one in values["files"].items()}})
+        record = Record(**{**values, "files": {name: Pulled(**one) for name, one in values["files"].items()}})
     except (TypeError, KeyError, AttributeError):
         return None
+    return record if _is_sound(record) else None
 
 
 def write_record(folder: Path, entry: str, record: Record) -> None:
@@ -48,9 +51,18 @@ def write_record(folder: Path, entry: str, record: Record) -> None:
     fresh.replace(folder / FILE)
 
 
+def _is_sound(record: Record) -> bool:
+    """Whether the names lead nowhere else: the file comes with the weights, and what it names may be deleted."""
+    texts = (record.source, record.commit, record.asked)
+    return all(isinstance(text, str) for text in texts) and all(
+        is_plain(name) and isinstance(one.size, int) and isinstance(one.sha256, str)
+        for name, one in record.files.items()
+    )
+
+
 def _all(folder: Path) -> dict[str, Any]:
     try:
         content = json.loads((folder / FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

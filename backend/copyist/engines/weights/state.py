@@ -122,7 +122,7 @@ def _tensor_files(folder: Path) -> tuple[str, ...]:
     try:
         parts: Mapping[str, str] = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
         return (INDEX, *sorted({Path(str(name)).name for name in parts.values()}))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return (INDEX,) if (folder / INDEX).is_file() else (SINGLE,)
 
 

@@ -49,6 +49,10 @@ _LANGUAGE_FIXED: Mapping[str, Any] = {
 }
 
 
+_LARGEST = 1e12
+"""What no sensible real number in a configuration exceeds; rotary bases come nearest to it."""
+
+
 @dataclass(frozen=True)
 class VisionConfig:
     """The sizes of the vision tower. ``hidden_size`` is the width that its merger gives to the language model."""
@@ -103,6 +107,12 @@ def tensor_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
 
 def check_shapes(architecture: Architecture, shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Raise ``CheckpointUnusable`` naming the first tensor of ``shapes`` that is missing, misshapen or unknown."""
+    layers = architecture.vision.num_hidden_layers, architecture.language.num_hidden_layers
+    if max(layers) > len(shapes):
+        raise CheckpointUnusable(
+            f"Its config.json asks for {max(layers):,} layers, and the files hold {len(shapes):,} tensors; weights and "
+            "config.json are of different models. Pull the weights again."
+        )
     needed = tensor_shapes(architecture)
     for name, shape in needed.items():
         if name not in shapes:
@@ -137,6 +147,8 @@ def _language(config: Mapping[str, Any]) -> LanguageConfig:
     _refuse_others(config, _LANGUAGE_FIXED, "")
     sizes = {name: _number(config, name) for name in _LANGUAGE_SIZES}
     rope = config.get("rope_parameters") or {}
+    if not isinstance(rope, Mapping):
+        raise CheckpointUnusable("Its config.json has no usable rope_parameters; pull the weights again.")
     if config.get("rope_scaling") or rope.get("rope_type", "default") != "default":
         raise CheckpointUnusable("Its config.json scales the rotary positions, which this version cannot compute with.")
     head = sizes["hidden_size"] // sizes["num_attention_heads"]
@@ -163,7 +175,8 @@ def _number(config: Mapping[str, Any], name: str, prefix: str = "") -> int:
 
 def _real(config: Mapping[str, Any], name: str, prefix: str = "") -> float:
     value = config.get(name)
-    if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
+    # What is no number (NaN) is not less than anything, and some integers are too large for a float.
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= _LARGEST:
         raise CheckpointUnusable(f"Its config.json has no usable {prefix}{name}; pull the weights again.")
     return float(value)
 

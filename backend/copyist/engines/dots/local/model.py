@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from copyist.engines.base import NotReady
-from copyist.engines.checkpoints import INDEX, SINGLE, CheckpointUnusable, open_checkpoint
+from copyist.engines.checkpoints import Checkpoint, CheckpointUnusable, open_checkpoint, require
 from copyist.engines.dots.backend import Question
 from copyist.engines.dots.local.architecture import (
     VISION_PREFIX,
@@ -133,13 +133,14 @@ def load(folder: Path, *, dtype: str, device: str, quantization: str = "none") -
     ``NotReady`` with the reason rather than load half a model.
     """
     try:
-        checkpoint = open_checkpoint(folder, needs=("tokenizer.json",))
+        checkpoint = open_checkpoint(folder)
+        require(folder, ("tokenizer.json",))
         architecture = read_architecture(checkpoint.config)
         check_shapes(architecture, checkpoint.shapes)
         vocabulary = _load_vocabulary(folder, architecture)
     except CheckpointUnusable as error:
         raise NotReady(f"The checkpoint in {folder.name} cannot be loaded. {error}") from error
-    tower = _load_tower(folder, architecture, DTYPES[dtype], device)
+    tower = _load_tower(checkpoint, architecture, DTYPES[dtype], device)
     language = _load_language(folder, architecture, dtype=DTYPES[dtype], device=device, quantization=quantization)
     return Model(architecture, vocabulary, tower, language)
 
@@ -159,6 +160,13 @@ def _load_vocabulary(folder: Path, architecture: Architecture) -> Vocabulary:
     except Exception as error:
         # The library raises nothing narrower.
         raise CheckpointUnusable("Its tokenizer.json is cut or no tokenizer; pull the weights again.") from error
+    # On a GPU, a token without a row in the model ends all work of the process.
+    highest, known = max(tokenizer.get_vocab().values(), default=0), architecture.language.vocab_size
+    if highest >= known:
+        raise CheckpointUnusable(
+            f"Its tokenizer.json has a token {highest} and config.json a vocab_size of {known}; they are of different "
+            "models. Pull the weights again."
+        )
     ids = {text: _mark(tokenizer, text) for text in (_IMAGE, *_ENDS)}
     if ids[_IMAGE] != architecture.image_token_id:
         raise CheckpointUnusable(
@@ -183,16 +191,16 @@ def _configured_ends(folder: Path) -> frozenset[int]:
     try:
         ends = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id", [])
         return frozenset(map(int, ends if isinstance(ends, list) else [ends]))
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise CheckpointUnusable("Its generation_config.json is damaged; pull the weights again.") from error
 
 
-def _load_tower(folder: Path, architecture: Architecture, dtype: torch.dtype, device: str) -> VisionTower:
+def _load_tower(checkpoint: Checkpoint, architecture: Architecture, dtype: torch.dtype, device: str) -> VisionTower:
     """The tower, made without memory of its own and given the tensors of the files, one by one."""
     with torch.device("meta"):
         tower = VisionTower(architecture.vision)
     tensors = {}
-    for path in _tensor_files(folder):
+    for path in checkpoint.files:
         with safe_open(path, framework="pt", device="cpu") as file:
             for name in file.keys():  # noqa: SIM118 - it is no mapping
                 if name.startswith(VISION_PREFIX):
@@ -200,16 +208,9 @@ def _load_tower(folder: Path, architecture: Architecture, dtype: torch.dtype, de
     try:
         tower.load_state_dict(tensors, strict=True, assign=True)
     except RuntimeError as error:
-        raise NotReady(f"The vision tower in {folder.name} cannot be loaded: {error}") from error
+        raise NotReady(f"The vision tower in {checkpoint.folder.name} cannot be loaded: {error}") from error
     tower.requires_grad_(False).eval()
     return tower
-
-
-def _tensor_files(folder: Path) -> list[Path]:
-    if not (folder / INDEX).is_file():
-        return [folder / SINGLE]
-    names = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()
-    return [folder / Path(name).name for name in sorted(set(names))]
 
 
 def _load_language(

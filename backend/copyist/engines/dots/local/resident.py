@@ -18,12 +18,20 @@ from pathlib import Path
 from typing import Any
 
 from copyist.engines.base import Availability, EngineSettings, NotReady
-from copyist.engines.checkpoints import Checkpoint, CheckpointUnusable, fingerprint, open_checkpoint
+from copyist.engines.checkpoints import (
+    Checkpoint,
+    CheckpointUnusable,
+    fingerprint,
+    first_usable,
+    open_checkpoint,
+    require,
+)
 from copyist.engines.dots.backend import Answer, Question
 from copyist.engines.dots.local.architecture import MODEL_TYPE, Architecture, check_shapes, read_architecture
 from copyist.engines.dots.local.batches import Batches
 from copyist.engines.dots.local.footprint import GB, batch_bytes, weights_bytes
 from copyist.engines.gpu import Gpu, gpus, why_no_cuda
+from copyist.engines.memory import free_here
 
 NEEDS = ("tokenizer.json",)
 _CPU, _CUDA = "cpu", "cuda"
@@ -78,8 +86,7 @@ def check(settings: EngineSettings) -> Availability:
         if local.settings == settings:
             return local.found
     try:
-        checkpoint = open_checkpoint(find_folder(settings), needs=NEEDS)
-        architecture = _architecture(checkpoint)
+        checkpoint, architecture = _find(settings)
     except CheckpointUnusable as error:
         return Availability(ready=False, reason=str(error))
     reason = _why_no_device(settings)
@@ -88,38 +95,38 @@ def check(settings: EngineSettings) -> Availability:
     return _measured(settings, checkpoint, architecture)
 
 
-def find_folder(settings: EngineSettings) -> Path:
-    """The folder of the checkpoint: the one that is named, or the first in the weights folder that is of dots.ocr.
+def _find(settings: EngineSettings) -> tuple[Checkpoint, Architecture]:
+    """The checkpoint that is named, or the first usable one of dots.ocr in the weights folder.
 
     Raises ``CheckpointUnusable`` when there is none.
     """
     if settings.dots.model_path is not None:
-        return settings.dots.model_path
-    folders = sorted(settings.weights.iterdir()) if settings.weights.is_dir() else []
-    for folder in folders:
-        if _model_type(folder) == MODEL_TYPE:
-            return folder
-    raise CheckpointUnusable(
+        return _look_into(settings.dots.model_path)
+    folders = settings.weights.iterdir() if settings.weights.is_dir() else ()
+    none = (
         "There are no weights of dots.ocr here. Pull them with `copyist weights pull dots-mocr`, or name their folder "
         "in DOTS_OCR_MODEL_PATH, or a server that has them in DOTS_OCR_URL."
     )
+    return first_usable((one for one in folders if _model_type(one) == MODEL_TYPE), _look_into, none=none)
 
 
 def _model_type(folder: Path) -> object:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return config.get("model_type") if isinstance(config, dict) else None
 
 
-def _architecture(checkpoint: Checkpoint) -> Architecture:
+def _look_into(folder: Path) -> tuple[Checkpoint, Architecture]:
+    checkpoint = open_checkpoint(folder)
     try:
         architecture = read_architecture(checkpoint.config)
         check_shapes(architecture, checkpoint.shapes)
     except CheckpointUnusable as error:
         raise CheckpointUnusable(f"The checkpoint in {checkpoint.folder.name} cannot be loaded. {error}") from error
-    return architecture
+    require(folder, NEEDS)
+    return checkpoint, architecture
 
 
 def _device(settings: EngineSettings) -> str:
@@ -165,7 +172,7 @@ def _measured(settings: EngineSettings, checkpoint: Checkpoint, architecture: Ar
     dtype = _dtype(settings, device)
     weights = weights_bytes(checkpoint.shapes, dtype=dtype, quantization=quantization)
     needed = round(weights * _MARGIN) + min(_BESIDE, _CUDA_ITSELF + _page_bytes(settings, architecture, dtype))
-    free = _card().free_bytes if device == _CUDA else _free_here()
+    free = _card().free_bytes if device == _CUDA else free_here()
     marks = (folder.name, fingerprint(folder), dtype, quantization if quantization != "none" else "")
     return Availability(
         ready=free is None or free >= needed,
@@ -185,15 +192,6 @@ def _too_little(device: str, dtype: str, *, needed: int, free: int) -> str:
         return f"This machine has {found}. Free some, or let a server read: DOTS_OCR_URL."
     shorter = "DOTS_OCR_DTYPE=fp16, " if dtype == "fp32" else ""
     return f"The GPU has {found}; use {shorter}DOTS_OCR_QUANTIZATION=nf4 or a smaller DOTS_OCR_MAX_PIXELS."
-
-
-def _free_here() -> int | None:
-    """Memory that processes can still get here, in bytes; ``None`` where the system does not tell."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
 
 
 def _page_bytes(settings: EngineSettings, architecture: Architecture, dtype: str) -> int:
@@ -226,9 +224,12 @@ class _Runner:
         self._limits = self._answering.Limits(seconds=settings.dots.timeout_s)
         self._model: Any = None
         try:
+            checkpoint, _ = _find(settings)
             self._model = loading.load(
-                find_folder(settings), dtype=self._dtype, device=device, quantization=settings.dots.quantization
+                checkpoint.folder, dtype=self._dtype, device=device, quantization=settings.dots.quantization
             )
+        except CheckpointUnusable as error:
+            raise NotReady(str(error)) from error
         except self._torch.OutOfMemoryError as error:
             raise NotReady("Memory ran out while the model was loaded; another process uses the GPU.") from error
 

@@ -15,6 +15,7 @@ from copyist.document import Block, BlockKind, Box, Line, whole
 from copyist.engines.dots.parse import latex, markdown, tables
 from copyist.engines.dots.parse.cells import Category, Cell
 from copyist.engines.dots.parse.layout_json import unfenced
+from copyist.engines.harmless import harmless_latex
 from copyist.engines.reading_order import words_along
 
 KINDS: Mapping[Category, BlockKind] = MappingProxyType(
@@ -90,7 +91,7 @@ def _formulas(text: str, box: Box, confidence: float | None) -> list[Block]:
     for part, count, end in zip(parts, counts, accumulate(counts), strict=True):
         share, lines = _share(box, end - count, count, total), part.text.splitlines()
         if part.is_formula:
-            markup = markdown.harmless(part.text)
+            markup = harmless_latex(part.text)
             blocks.append(_block(Category.FORMULA, lines, share, confidence, markup=markup))
         else:
             blocks += _blocks(Category.TEXT, part.text, share, confidence)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from copyist.document import BlockKind
 from copyist.engines.dots.parse import latex
+from copyist.engines.harmless import harmless_latex
 
 _HEADING = re.compile(r"(?m)^[ \t]{0,3}#{1,6}[ \t]+")
 _DEEP_HEADING = re.compile(r"(?m)^[ \t]{0,3}#{2,6}[ \t]+")
@@ -26,7 +27,6 @@ _OPENING = re.compile(r"(?=#{1,6}(?: |$)|>|[-+](?: |$)|=+$|:?-[- ]*:?$)")
 _NUMBERED = re.compile(r"([0-9]{1,9})(?=[.)](?: |$))")
 _ITEM = re.compile(r"(?:\\?[-*+•]|[0-9]{1,9}[.)])\s+")
 _BULLET = re.compile(r"^\\?[-*+•]\s+")
-_TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,6 @@ def read(text: str, kind: BlockKind) -> Reading:
     return Reading(plain, _laid_out([line.strip() for line in written.splitlines() if line.strip()], kind))
 
 
-def harmless(formula: str) -> str:
-    """LaTeX in which nothing begins a tag for a browser; to TeX, a space after ``<`` is none."""
-    return _TAG.sub("< ", formula)
-
-
 def _parts(text: str) -> list[_Part]:
     parts: list[_Part] = []
     done = 0
@@ -87,7 +82,7 @@ def _shown(maths: str) -> str:
     bare = maths[2:-2].strip()
     if maths.startswith("\\") and "$" not in bare:
         maths = f"${bare}$" if maths.startswith(r"\(") else f"$${bare}$$"
-    return harmless(maths)
+    return harmless_latex(maths)
 
 
 def _laid_out(lines: list[str], kind: BlockKind) -> str:

@@ -21,21 +21,26 @@ class Background:
 
     def __init__(self, name: str) -> None:
         self._loop = asyncio.new_event_loop()
+        self._lock, self._closed = threading.Lock(), False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def start(self, work: Coroutine[Any, Any, _Result]) -> Future[_Result]:
         """Run ``work`` in a copy of the caller's context; cancel the future to end it."""
-        if not self._thread.is_alive():
-            work.close()
-            raise RuntimeError("The background was closed.")
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        # What is begun before the loop is told to stop is ended with it; what came later would never end.
+        with self._lock:
+            if not self._closed:
+                return asyncio.run_coroutine_threadsafe(work, self._loop)
+        work.close()
+        raise RuntimeError("The background was closed.")
 
     def close(self) -> None:
         """Cancel what is running and end the thread; a second call does nothing."""
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(_JOIN_S)
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_JOIN_S)
 
     def _run(self) -> None:
         try:
