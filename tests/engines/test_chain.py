@@ -100,6 +100,7 @@ class Scribe(Faulty):
     """Made for handwriting, and dear."""
 
     name, cost, modes = "scribe", 50.0, frozenset({Mode.HANDWRITING})
+    confidence = 0.3
 
 
 class Half(Faulty):

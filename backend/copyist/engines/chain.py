@@ -154,7 +154,7 @@ class Chain:
                 continue
             on_start(name)
             climb.add(*self._try(name, read_with, on_turn, stop, let_through))
-            if climb.is_done():
+            if climb.is_done(made_for_it=mode is not Mode.DOCUMENT and self._is_made_for(name, mode)):
                 break
         return ChainReading(climb.page, tuple(climb.trail), degraded=climb.kept == MOCK)
 
@@ -223,13 +223,17 @@ class _Climb:
             winner = next(one for one in self.trail if one.engine == self.kept)
             self.trail.append(_set_aside(step, winner, self.page))
 
-    def is_done(self) -> bool:
-        """Whether the reading kept is good enough to stop."""
+    def is_done(self, *, made_for_it: bool) -> bool:
+        """Whether the reading kept is good enough to stop.
+
+        ``made_for_it`` says that the last engine was made for such pages: how sure one for documents is of handwriting
+        says nothing, so its text stands, however sure it is.
+        """
         if self.page is None or not self.page.complete:
             return False
         if not self.page.text.strip():
             return self._enough == 0 or not self._has_ink()
-        return self.page.confidence is None or self.page.confidence >= self._enough
+        return made_for_it or self.page.confidence is None or self.page.confidence >= self._enough
 
 
 def chain_order(backend: str, fallback: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:
