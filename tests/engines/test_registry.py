@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from copyist.engines.base import Availability, EngineSettings, NotReady, Stop
-from copyist.engines.registry import BUILT_IN, Registry, State, shared_registry
+from copyist.engines.registry import BUILT_IN, Registry, State
 from copyist.errors import ConfigurationError, InvalidOption
 from tests.faulty_engines import PLUGINS, Faulty
 
@@ -86,11 +86,6 @@ def test_an_unknown_name_is_refused_with_those_there_are() -> None:
 def test_a_plugin_that_is_none_is_a_wrong_setting(door: str) -> None:
     with pytest.raises(ConfigurationError, match="OCR_PLUGINS names"):
         Registry(EngineSettings(), (door,))
-
-
-def test_a_process_shares_one_registry_per_configuration() -> None:
-    assert shared_registry(EngineSettings()) is shared_registry(EngineSettings())
-    assert shared_registry(EngineSettings()) is not shared_registry(EngineSettings(), PLUGINS)
 
 
 def test_a_forked_child_loads_its_own_engines() -> None:

@@ -22,6 +22,7 @@ from copyist.queue.context import Context
 from copyist.queue.together import do_together
 from copyist.settings import Settings
 from tests.faulty_engines import Faulty
+from tests.queue.rows import make_job
 
 
 class Fickle(Faulty):
@@ -64,26 +65,11 @@ def context(sqlite_url: str, redis_url: str, tmp_path: Path) -> Iterator[Context
     Fickle.found = Availability(ready=False, reason="Its server is away.")
 
 
-def make_job(context: Context, job_id: str, count: int = 0) -> str:
+def sent_job(context: Context, job_id: str, count: int = 0) -> str:
+    """A job on the queue ``gpu``; its pages were sent."""
+    make_job(context, count, job_id=job_id, kind="png", queue="gpu")
     with context.db.write() as session:
-        jobs.create(
-            session,
-            job_id=job_id,
-            filename="f",
-            sha256="b" * 64,
-            size=1,
-            kind="png",
-            options={},
-            labels={},
-            priority=3,
-            queue="gpu",
-        )
-    if count:
-        with context.db.write() as session:
-            job = jobs.claim_intake(session, job_id, token="t", lease_s=30, max_attempts=3)
-            assert job is not None
-            jobs.open_pages(session, job, range(1, count + 1))
-            pages.take_to_send(session, job_id, count)
+        pages.take_to_send(session, job_id, count)
     return job_id
 
 
@@ -91,7 +77,7 @@ def test_what_is_taken_along_gets_its_token_in_the_thread_of_the_task(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Elsewhere Celery does not know which task it is, and what a dead process had in hand would not be found."""
-    paged, whole = make_job(context, "a", 1), make_job(context, "b")
+    paged, whole = sent_job(context, "a", 1), sent_job(context, "b")
     tokens: dict[str, str] = {}
 
     def took(what: str) -> Callable[..., None]:
@@ -121,7 +107,7 @@ def test_a_reading_is_not_kept_for_later_when_a_better_engine_came_back_meanwhil
     Image.new("L", (300, 400), 255).save(tmp_path / "a.png")
     with (tmp_path / "a.png").open("rb") as file:
         context.storage.put(storage.file_key("b" * 64), file)
-    job_id = make_job(context, "a", 1)
+    job_id = sent_job(context, "a", 1)
     reading.read_one(context, job_id, 1, token="t")
     with context.db.read() as session:
         (kept,) = session.scalars(select(Reading))

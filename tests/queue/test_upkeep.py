@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 import redis
@@ -20,6 +19,7 @@ from copyist.queue import context as contexts
 from copyist.queue.context import Context
 from copyist.queue.upkeep import give_back, recover_task, run_sweep
 from copyist.settings import Settings
+from tests.queue.rows import make_job
 
 ENGINES = {"mock": {"ready": True, "languages": [], "modes": ["document"], "needs_gpu": False}}
 
@@ -58,29 +58,6 @@ def messages(broker: redis.Redis, queue: str = "cpu") -> list[tuple[str, int | N
         kwargs = json.loads(arguments)
         found.append((kwargs["job_id"], kwargs.get("number")))
     return sorted(found, key=str)
-
-
-def make_job(context: Context, count: int = 0, *, queue: str = "cpu") -> str:
-    job_id = str(uuid4())
-    with context.db.write() as session:
-        jobs.create(
-            session,
-            job_id=job_id,
-            filename="f",
-            sha256="b" * 64,
-            size=1,
-            kind="pdf",
-            options={},
-            labels={},
-            priority=3,
-            queue=queue,
-        )
-    if count:
-        with context.db.write() as session:
-            job = jobs.claim_intake(session, job_id, token="t", lease_s=30, max_attempts=3)
-            assert job is not None
-            jobs.open_pages(session, job, range(1, count + 1))
-    return job_id
 
 
 def age(context: Context, seconds: float = 60) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from copyist.engines.base import NotReady
+from copyist.engines.base import Availability, EngineSettings, NotReady
 from copyist.engines.checkpoints import Checkpoint, CheckpointUnusable, open_checkpoint
+from copyist.engines.gpu import why_no_cuda
 from copyist.engines.memory import GB, free_here
 from copyist.engines.torchvision_shim import import_torchvision
 
@@ -29,6 +31,41 @@ _MOST_PIXELS = 4_000_000
 def memory_bytes(checkpoint: Checkpoint, device: str) -> int:
     """What the loaded weights take up: four bytes each on a CPU, two on a GPU."""
     return sum(math.prod(shape) for shape in checkpoint.shapes.values()) * (2 if device == "cuda" else 4)
+
+
+def availability(
+    settings: EngineSettings,
+    packages: Iterable[str],
+    find: Callable[[EngineSettings], Checkpoint],
+    version: Callable[[Path], str],
+) -> Availability:
+    """Whether an engine can read with the checkpoint that ``find`` finds: its ``packages`` are installed, it is whole.
+
+    ``find`` raises ``CheckpointUnusable`` with the reason; ``version`` names engine and model from the folder.
+    """
+    missing = next((package for package in packages if not _is_installed(package)), None)
+    if missing:
+        reason = f"The package {missing.lower()} is not installed; install copyist with [models]."
+        return Availability(ready=False, reason=reason)
+    try:
+        found = find(settings)
+    except CheckpointUnusable as error:
+        return Availability(ready=False, reason=str(error))
+    device = "cuda" if settings.use_gpu and not why_no_cuda() else "cpu"
+    return Availability(
+        ready=True,
+        version=version(found.folder),
+        device=device,
+        model=found.folder.name,
+        memory_bytes=memory_bytes(found, device),
+    )
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # Of "google.protobuf" there may be no "google".
+        return False
 
 
 def load_model(folder: Path, *, use_gpu: bool) -> tuple[Any, str]:

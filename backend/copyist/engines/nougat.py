@@ -11,7 +11,6 @@ them into the weights folder. It knows papers in Latin script; on anything else 
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,15 +30,13 @@ from copyist.engines.checkpoints import (
     refuse_endless,
     require,
 )
-from copyist.engines.encoder_decoder import MODEL_TYPE, memory_bytes
+from copyist.engines.encoder_decoder import MODEL_TYPE, availability
 from copyist.engines.generation import Finish
-from copyist.engines.gpu import why_no_cuda
 from copyist.engines.markdown_blocks import blocks_of_markdown
 from copyist.engines.notes import note
 from copyist.engines.nougat_model import Certainty, NougatModel, Written
 
-_PACKAGES = {"torch": "torch", "torchvision": "torchvision", "transformers": "transformers", "nltk": "nltk"}
-_PACKAGES |= {"Levenshtein": "levenshtein"}
+_PACKAGES = ("torch", "torchvision", "transformers", "nltk", "Levenshtein")
 _FILES = ("preprocessor_config.json", "tokenizer.json", "tokenizer_config.json")
 _TENSORS = (
     "encoder.embeddings.patch_embeddings.projection.weight",
@@ -72,23 +69,7 @@ class Nougat:
     @classmethod
     def check(cls, settings: EngineSettings) -> Availability:
         """Ready when its packages and a whole checkpoint of a Nougat model are there."""
-        missing = [package for name, package in _PACKAGES.items() if importlib.util.find_spec(name) is None]
-        if missing:
-            return Availability(
-                ready=False, reason=f"The package {missing[0]} is not installed; install copyist with [models]."
-            )
-        try:
-            found = _default_checkpoint(settings)
-        except CheckpointUnusable as error:
-            return Availability(ready=False, reason=str(error))
-        device = "cuda" if settings.use_gpu and not why_no_cuda() else "cpu"
-        return Availability(
-            ready=True,
-            version=_version(found.folder),
-            device=device,
-            model=found.folder.name,
-            memory_bytes=memory_bytes(found, device),
-        )
+        return availability(settings, _PACKAGES, _default_checkpoint, _version)
 
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings

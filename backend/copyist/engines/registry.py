@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Protocol, cast
 
@@ -273,12 +272,6 @@ class Registry:
         self._slots = {}
         self._caretaker = None
         self._lock = threading.Lock()
-
-
-@lru_cache(maxsize=8)
-def shared_registry(settings: EngineSettings, plugins: tuple[str, ...] = ()) -> Registry:
-    """The registry of this process for a configuration; the same one for every call."""
-    return Registry(settings, plugins)
 
 
 def _import_class(door: str) -> type[Engine]:

@@ -7,7 +7,6 @@ Paper: Li et al., "TrOCR: Transformer-based Optical Character Recognition with P
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -15,9 +14,8 @@ from pathlib import Path
 from copyist.document import Line, Page, Word
 from copyist.engines.base import Availability, Decoding, EngineSettings, Mode, NotReady, PageImage, ReadOptions, Stop
 from copyist.engines.checkpoints import Checkpoint, CheckpointUnusable, fingerprint
-from copyist.engines.encoder_decoder import memory_bytes
+from copyist.engines.encoder_decoder import availability
 from copyist.engines.generation import Finish
-from copyist.engines.gpu import why_no_cuda
 from copyist.engines.lines import RECIPE, TextLine, crop, find_lines
 from copyist.engines.lines.long_lines import cuts
 from copyist.engines.notes import note
@@ -52,23 +50,7 @@ class TrOcr:
     @classmethod
     def check(cls, settings: EngineSettings) -> Availability:
         """Ready when its packages are installed and a whole checkpoint of TrOCR is there."""
-        missing = [package for package in _PACKAGES if not _is_installed(package)]
-        if missing:
-            return Availability(
-                ready=False, reason=f"The package {missing[0]} is not installed; install copyist with [models]."
-            )
-        try:
-            found = default_checkpoint(settings)
-        except CheckpointUnusable as error:
-            return Availability(ready=False, reason=str(error))
-        device = "cuda" if settings.use_gpu and not why_no_cuda() else "cpu"
-        return Availability(
-            ready=True,
-            version=_version(found.folder),
-            device=device,
-            model=found.folder.name,
-            memory_bytes=memory_bytes(found, device),
-        )
+        return availability(settings, _PACKAGES, default_checkpoint, _version)
 
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
@@ -138,13 +120,6 @@ class TrOcr:
             self._reader = TrOcrReader(checkpoint.folder, use_gpu=self._settings.use_gpu)
             self._folder = checkpoint.folder
         return self._reader
-
-
-def _is_installed(package: str) -> bool:
-    try:
-        return importlib.util.find_spec(package) is not None
-    except ModuleNotFoundError:
-        return False
 
 
 def _version(folder: Path) -> str:

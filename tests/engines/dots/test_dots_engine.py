@@ -14,26 +14,10 @@ from copyist.document import Page
 from copyist.engines.base import DotsSettings, EngineSettings, GarbageError, NotReady, PageImage, ReadOptions, Stop
 from copyist.engines.base import TimedOut as Late
 from copyist.engines.dots.engine import Dots
-from copyist.engines.dots.remote import client as remote
-from copyist.engines.dots.remote import servers
 from copyist.engines.notes import noting
 from tests.engines.drawing import blank, drawn, in_colour
 from tests.fake_replies import lines_of_ink
 from tests.fake_vllm import FakeVllm
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(remote, "FIRST_WAIT_S", 0.02)
-    servers.forget()
-    yield
-    servers.forget()
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeVllm]:
-    with FakeVllm() as server:
-        yield server
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ import pytest
 from copyist.engines.base import DotsSettings, EngineSettings, NotReady, Stop, TimedOut
 from copyist.engines.dots.backend import Prompt, Question
 from copyist.engines.dots.remote import client as remote
-from copyist.engines.dots.remote import servers
 from copyist.engines.dots.remote.background import Background
 from copyist.engines.dots.remote.client import Remote
 from copyist.engines.dots.remote.wire import QuestionRefused
@@ -28,21 +27,6 @@ from tests.fake_vllm import MODEL, FakeVllm
 
 PIXELS = in_colour(drawn("One", "Two", width=280, height=252))
 KEY = "a-secret-key"
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Wait for less between tries, and know of no server from another test."""
-    monkeypatch.setattr(remote, "FIRST_WAIT_S", 0.02)
-    servers.forget()
-    yield
-    servers.forget()
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeVllm]:
-    with FakeVllm() as server:
-        yield server
 
 
 def settings(*fakes: FakeVllm, **more: object) -> EngineSettings:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -18,20 +17,6 @@ from tests.fake_vllm import MODEL, FakeVllm
 from tests.servers import free_port
 
 SETTINGS = EngineSettings()
-
-
-@pytest.fixture(autouse=True)
-def unknown() -> Iterator[None]:
-    """Know of no server from another test."""
-    servers.forget()
-    yield
-    servers.forget()
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeVllm]:
-    with FakeVllm() as server:
-        yield server
 
 
 def found(*urls: str, **more: object) -> Availability:
