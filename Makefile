@@ -4,7 +4,7 @@
 VENV ?= .venv
 PIP_INSTALL = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help setup run test test-slow check bench constraints
+.PHONY: help setup run test test-slow compose-test check bench constraints
 .DEFAULT_GOAL := help
 
 help:
@@ -19,11 +19,15 @@ run: setup
 
 ## make test         the checks and the tests, with a real Redis and PostgreSQL; this is what CI runs
 test: check
-	$(VENV)/bin/python -m pytest -m "not slow"
+	$(VENV)/bin/python -m pytest -m "not slow and not compose"
 
 ## make test-slow    the long proofs
 test-slow: $(VENV)/dev.stamp
 	$(VENV)/bin/python -m pytest -m slow
+
+## make compose-test build the images and prove the whole stack, where a container engine answers
+compose-test: $(VENV)/dev.stamp
+	$(VENV)/bin/python -m pytest -m compose tests/compose
 
 ## make check        style, format and types
 check: $(VENV)/dev.stamp

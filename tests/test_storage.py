@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from copyist import storage
+from copyist.errors import StorageFull, Unavailable
 from copyist.storage import Storage
+from tests.away import small_disk
 
 CONTENT = b"a page of a book" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -64,6 +66,26 @@ def test_fetched_files_do_not_pile_up(tmp_path: Path, monkeypatch: pytest.Monkey
             os.utime(path, (time.time() - 100 + number,) * 2)
     assert len(list(path.parent.iterdir())) <= 65
     assert path.exists()
+
+
+def test_a_folder_without_room_keeps_nothing_of_a_file(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "small") as disk:
+        blobs = Storage((disk.folder / "blobs").as_uri())
+        blobs.put(KEY, CONTENT)
+        with pytest.raises(StorageFull):
+            blobs.put(storage.file_key("0" * 64), io.BytesIO(bytes(2_000_000)))
+        assert [path.name for path in disk.folder.rglob("*") if path.is_file()] == [SHA256]
+        assert blobs.get(KEY) == CONTENT
+
+
+def test_a_folder_that_cannot_be_made_may_come_later(tmp_path: Path) -> None:
+    (tmp_path / "blobs").write_text("")
+    blobs = Storage((tmp_path / "blobs").as_uri())
+    with pytest.raises(Unavailable):
+        blobs.put(KEY, CONTENT)
+    (tmp_path / "blobs").unlink()
+    blobs.put(KEY, CONTENT)
+    assert blobs.get(KEY) == CONTENT
 
 
 def test_hashing_rewinds() -> None:

@@ -208,6 +208,13 @@ class Unavailable(CopyistError):
     template = "{what} is not available right now. Try again in a moment."
 
 
+class StorageFull(CopyistError):
+    """No room for the file: in the blob store, in the database or in the folder for temporary files."""
+
+    code, status, retry, title = "storage_full", 507, True, "The server's disk is full"
+    template = "The server's disk is full. Nothing was kept; ask its keeper to make room and send the file again."
+
+
 class ConfigurationError(CopyistError):
     """A setting that cannot work; raised at start, with the way out."""
 

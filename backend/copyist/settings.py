@@ -5,6 +5,7 @@ Read once at an edge (a command, the API's or the worker's start) by ``load()`` 
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -71,6 +72,9 @@ class Settings(BaseSettings):
     fetch_folders: Names = ()
     fetch_urls: bool = False
 
+    # How long it stays.
+    keep_jobs_days: float = Field(default=0, ge=0, le=36_500)
+
     # How work is kept from being lost.
     page_window: int = Field(default=0, ge=0)
     page_attempts: int = Field(default=3, ge=1)
@@ -80,6 +84,12 @@ class Settings(BaseSettings):
     engine_timeout_s: float = Field(default=240, ge=1)
     intake_timeout_s: float = Field(default=60, ge=1)
     worker_max_tasks_per_child: int = Field(default=500, ge=0)
+
+    # Who watches it.
+    flower_user: str = ""
+    flower_password: str = Field(default="", repr=False)
+    flower_port: int = Field(default=5555, ge=0, le=65535)
+    flower_url_prefix: str = ""
 
     @field_validator(
         "ocr_fallback", "ocr_languages", "ocr_plugins", "cors_origins", "dots_ocr_url", "fetch_folders", mode="before"
@@ -111,6 +121,11 @@ class Settings(BaseSettings):
             if url.startswith(plain):
                 return "postgresql+psycopg2://" + url.removeprefix(plain)
         return url
+
+    @property
+    def keep_jobs(self) -> timedelta | None:
+        """How long a job is kept after its end; ``None``: until somebody deletes it."""
+        return timedelta(days=self.keep_jobs_days) if self.keep_jobs_days else None
 
     @property
     def storage(self) -> str:

@@ -11,13 +11,18 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import IO
 from urllib.parse import unquote, urlsplit
 
 import obstore
-from obstore.exceptions import NotFoundError
+from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import LocalStore, ObjectStore, from_url
+
+from copyist.errors import ConfigurationError, StorageFull, Unavailable
+from copyist.reasons import is_full
 
 CHUNK_BYTES = 1 << 20
 PART = "part-"
@@ -46,49 +51,64 @@ def picture_key(sha256: str, page: int) -> str:
 
 
 class Storage:
-    """A blob store. Keys come from the functions above."""
+    """A blob store. Keys come from the functions above.
+
+    Whatever it is asked for, it raises ``StorageFull`` where there is no room and ``Unavailable`` where the store is
+    away or refuses; the cause has its own words. Made without asking anything of the store, so it may be away then;
+    raises ``ConfigurationError`` for an address that is none.
+    """
 
     def __init__(self, url: str) -> None:
-        self._root: Path | None = None
         parts = urlsplit(url)
-        if parts.scheme == "file":
-            self._root = Path(unquote(parts.path))
-            self._root.mkdir(parents=True, exist_ok=True)
-            self._store: ObjectStore = LocalStore(self._root)
-        else:
-            self._store = from_url(url)
+        self._url = url
+        self._root = Path(unquote(parts.path)) if parts.scheme == "file" else None
+        if self._root is None:
+            try:
+                self._store = from_url(url)
+            except (BaseError, ValueError) as error:
+                problem = "STORAGE_URL names no store. Use file:///folder or s3://bucket/prefix."
+                raise ConfigurationError(problem=problem) from error
+
+    @cached_property
+    def _store(self) -> ObjectStore:
+        """The local folder, made when it is first needed: before that it may be on a disk that is not there yet."""
+        assert self._root is not None
+        self._root.mkdir(parents=True, exist_ok=True)
+        return LocalStore(self._root)
 
     def put(self, key: str, content: IO[bytes] | bytes) -> None:
         """Store ``content`` under ``key``, whole or not at all; what is there already is replaced."""
-        obstore.put(self._store, key, content)
+        with _in_our_words(but=()):
+            obstore.put(self._store, key, content)
 
     def get(self, key: str) -> bytes | None:
         """The bytes under ``key``, or ``None``."""
-        try:
+        with suppress(*NOT_THERE), _in_our_words():
             return bytes(obstore.get(self._store, key).bytes())
-        except NOT_THERE:
-            return None
+        return None
 
     def exists(self, key: str) -> bool:
         """Whether there is a blob under ``key``."""
-        try:
+        with suppress(*NOT_THERE), _in_our_words():
             obstore.head(self._store, key)
-        except NOT_THERE:
-            return False
-        return True
+            return True
+        return False
 
     def delete(self, *keys: str) -> None:
         """Delete blobs; those that are not there are no error."""
         for key in keys:
-            try:
+            with suppress(*NOT_THERE), _in_our_words():
                 obstore.delete(self._store, key)
-            except NOT_THERE:
-                continue
+
+    def delete_file(self, sha256: str) -> None:
+        """Delete an uploaded file and all pictures of its pages."""
+        self.delete(file_key(sha256), *self.pictures_of(sha256))
 
     def pictures_of(self, sha256: str) -> list[str]:
         """Keys of all page pictures of one file."""
         prefix = f"pictures/{sha256[:2]}/{sha256}/"
-        return [item["path"] for batch in obstore.list(self._store, prefix) for item in batch]
+        with _in_our_words():
+            return [item["path"] for batch in obstore.list(self._store, prefix) for item in batch]
 
     @contextmanager
     def local(self, key: str) -> Iterator[Path]:
@@ -103,7 +123,9 @@ class Storage:
                 raise FileNotFoundError(key)
             yield path
             return
-        yield self._fetched(key)
+        with _in_our_words():
+            path = self._fetched(key)
+        yield path
 
     def _fetched(self, key: str) -> Path:
         folder = _cache_folder()
@@ -123,10 +145,33 @@ class Storage:
         return Path(part.name).replace(path)
 
     def check(self) -> None:
-        """Write and read a small blob; raises whatever stands in the way."""
-        self.put("check", b"ok")
-        if self.get("check") != b"ok":
-            raise OSError("the blob store does not give back what was stored")
+        """Write and read a small blob; raises whatever stands in the way.
+
+        Of a remote store it says soon that nobody is there, where other calls try again for minutes.
+        """
+        with _in_our_words(but=()):
+            store = self._store if self._root is not None else self._in_a_hurry
+            obstore.put(store, "check", b"ok")
+            if bytes(obstore.get(store, "check").bytes()) != b"ok":
+                raise OSError("the blob store does not give back what was stored")
+
+    @cached_property
+    def _in_a_hurry(self) -> ObjectStore:
+        if urlsplit(self._url).scheme == "memory":
+            return self._store
+        # Client options would take the place of those in the environment, and with them ``AWS_ALLOW_HTTP``.
+        return from_url(self._url, retry_config={"max_retries": 1, "retry_timeout": timedelta(seconds=5)})
+
+
+@contextmanager
+def _in_our_words(*, but: tuple[type[Exception], ...] = NOT_THERE) -> Iterator[None]:
+    """A failing store as an error that a person may see; ``but`` those that say something about one blob."""
+    try:
+        yield
+    except but:
+        raise
+    except (BaseError, OSError) as error:
+        raise (StorageFull() if is_full(error) else Unavailable(what="The storage")) from error
 
 
 def _cache_folder() -> Path:

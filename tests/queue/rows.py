@@ -9,7 +9,13 @@ from copyist.queue.context import Context
 
 
 def make_job(
-    context: Context, count: int = 0, *, job_id: str | None = None, kind: str = "pdf", queue: str = "cpu"
+    context: Context,
+    count: int = 0,
+    *,
+    job_id: str | None = None,
+    kind: str = "pdf",
+    queue: str = "cpu",
+    sha256: str = "b" * 64,
 ) -> str:
     """Write down a job, and with ``count`` its pages, as if intake were over; gives the job's id."""
     job_id = job_id or str(uuid4())
@@ -18,7 +24,7 @@ def make_job(
             session,
             job_id=job_id,
             filename="f",
-            sha256="b" * 64,
+            sha256=sha256,
             size=1,
             kind=kind,
             options={},

@@ -5,41 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 import redis
 from sqlalchemy import update
 
-from copyist.db import jobs, locks, pages, presence
+from copyist.db import jobs, locks, pages
 from copyist.db.states import JobStatus, PageStatus
 from copyist.db.tables import Job, Page, now
 from copyist.engines.base import Outcome
-from copyist.queue import context as contexts
 from copyist.queue.context import Context
 from copyist.queue.upkeep import give_back, recover_task, run_sweep
-from copyist.settings import Settings
 from tests.queue.rows import make_job
-
-ENGINES = {"mock": {"ready": True, "languages": [], "modes": ["document"], "needs_gpu": False}}
-
-
-@pytest.fixture
-def context(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Context]:
-    settings = Settings(
-        _env_file=None,
-        data_dir=tmp_path,
-        database_url=database_url,
-        redis_url=redis_url,
-        ocr_backend="mock",
-        resend_after_s=0.5,
-        sweep_interval_s=1,
-    )
-    built = contexts.build(settings)
-    with built.db.write() as session:
-        presence.show(session, "w", queues=["cpu"], concurrency=1, engines=ENGINES)
-    yield built
-    built.db.close()
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,12 +16,12 @@ from starlette.middleware.cors import CORSMiddleware
 from copyist import __version__
 from copyist import log as logs
 from copyist import settings as configuration
-from copyist.api import documents, health, jobs, limits, openapi, problems
+from copyist.api import documents, health, jobs, limits, metrics, openapi, problems, timing
 from copyist.api.compat import nougat, task_notes
-from copyist.api.service import KnownEngines, Service
+from copyist.api.service import KnownEngines, Looks, Opening, Service
 from copyist.api.waiting import Bell
-from copyist.db import migrate
 from copyist.db.session import Database
+from copyist.errors import ConfigurationError
 from copyist.queue.routing import Sender, celery_app
 from copyist.settings import Settings
 from copyist.storage import Storage
@@ -27,18 +29,19 @@ from copyist.storage import Storage
 WEB = Path(__file__).parent.parent / "web"
 
 # The seed's routes come first: ``/api/jobs/{id}/`` with its slash is theirs.
-ROUTERS = [task_notes.router, nougat.router, jobs.router, documents.router, health.router]
+ROUTERS = [task_notes.router, nougat.router, jobs.router, documents.router, health.router, metrics.router]
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The API for these settings; the database is migrated when it starts."""
+    """The API for these settings. It starts whatever is away; the database is migrated as soon as it answers."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         service = _service(settings)
         app.state.service = service
-        async with service.bell.listening():
+        async with service.opening.going_on(), service.bell.listening():
             yield
+        service.looks.close()
         service.db.close()
 
     app = openapi.Described(
@@ -60,6 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
             expose_headers=["Location", "Retry-After", *nougat.HEADERS],
         )
     limits.limit_body(app, settings.max_bytes)
+    timing.time_requests(app)
     problems.register(app)
     for router in ROUTERS:
         app.include_router(router)
@@ -69,21 +73,34 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _service(settings: Settings) -> Service:
-    migrate.upgrade(settings.database)
-    database = Database(settings.database)
+    database = Database(settings.database, is_open=False)
     return Service(
         settings=settings,
         db=database,
         storage=Storage(settings.storage),
-        sender=Sender(celery_app(settings.redis_url), settings.redis_url),
+        sender=_sender(settings.redis_url),
         bell=Bell(settings.redis_url),
         engines=KnownEngines(database),
+        opening=Opening(database, settings.database),
+        looks=Looks("database", "broker", "storage", *metrics.LOOKS),
     )
 
 
+def _sender(redis_url: str) -> Sender:
+    try:
+        return Sender(celery_app(redis_url), redis_url)
+    except ValueError as error:
+        raise ConfigurationError(problem="REDIS_URL names no broker. Use redis://host:6379/0.") from error
+
+
 def from_environment() -> FastAPI:
-    """For ``uvicorn copyist.api.app:from_environment --factory``."""
-    settings = configuration.load()
+    """For ``uvicorn copyist.api.app:from_environment --factory``; ends with ``EX_CONFIG`` for what cannot work."""
+    try:
+        settings = configuration.load()
+        _service(settings)  # It asks nothing of anybody, and does not work where a setting cannot.
+    except ConfigurationError as error:
+        print(error.detail, file=sys.stderr)  # noqa: T201
+        raise SystemExit(os.EX_CONFIG) from error
     logs.setup(settings.log_level, settings.log_format)
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
     return create_app(settings)

@@ -114,8 +114,13 @@ READY: dict[str, Any] = {
     "storage": "ok",
     "engines": ["rapidocr", "tesseract"],
     "gpu": "absent",
+    "problems": [],
 }
-NOT_READY: dict[str, Any] = READY | {"status": "not ready", "broker": "does not answer"}
+NOT_READY: dict[str, Any] = READY | {
+    "status": "not ready",
+    "broker": "does not answer",
+    "problems": ["The broker does not answer: nothing answers there; it may not be running."],
+}
 
 ACCEPTED: dict[str, Any] = {
     "transaction_id": _ID,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Response
@@ -12,12 +12,11 @@ from fastapi.responses import PlainTextResponse
 from copyist import __version__
 from copyist.api import examples, openapi
 from copyist.api.schemas import Alive, Answer, EngineBody, Ready
-from copyist.api.service import Here
+from copyist.api.service import Here, Service
 from copyist.db import presence
 from copyist.errors import Unavailable
 
 router = APIRouter(tags=["health"])
-log = logging.getLogger(__name__)
 
 
 @router.get("/livez", summary="The process answers")
@@ -44,22 +43,51 @@ NOT_READY = {"model": Ready, "description": "Something does not answer"} | opena
 
 
 @router.get("/readyz", summary="Everything behind the API answers", responses={503: NOT_READY})
-def ready(here: Here, response: Response) -> Ready:
-    """200 when database, broker and storage answer and a living worker has an engine that is ready; else 503."""
-    database = _check("database", here.db.check)
-    broker = _check("broker", here.sender.check)
-    storage = _check("storage", here.storage.check)
-    usable = [engine for engine in engines_of(here) if engine.ready] if database == "ok" else []
-    fine = database == broker == storage == "ok" and bool(usable)
-    response.status_code = 200 if fine else 503
+async def ready(here: Here, response: Response) -> Ready:
+    """200 when database, broker and storage answer and a living worker has an engine that is ready; else 503, and
+    `problems` says why. No part is waited for longer than 6 s.
+    """
+    engines, broker, storage = await asyncio.gather(
+        _database(here),
+        here.looks.at("broker", here.sender.check),
+        here.looks.at("storage", here.storage.check),
+    )
+    away = {"database": engines, "broker": broker, "storage": storage}
+    problems = [f"The {part} does not answer: {why}." for part, why in away.items() if isinstance(why, str)]
+    known = engines if isinstance(engines, list) else []
+    usable = [engine for engine in known if engine.ready]
+    if isinstance(engines, list) and not usable:
+        problems.append(_no_engine(engines))
+    response.status_code = 503 if problems else 200
     return Ready(
-        status="ready" if fine else "not ready",
-        database=database,
-        broker=broker,
-        storage=storage,
+        status="not ready" if problems else "ready",
+        database=_answer(engines),
+        broker=_answer(broker),
+        storage=_answer(storage),
         engines=[engine.name for engine in usable],
         gpu=_gpu({engine.state for engine in usable if engine.needs_gpu}),
+        problems=problems,
     )
+
+
+async def _database(here: Service) -> list[EngineBody] | str:
+    """The engines of the living workers, or why the database does not tell."""
+
+    def look() -> list[EngineBody]:
+        here.db.check()
+        return engines_of(here)
+
+    not_yet = here.opening.problem
+    return await here.looks.at("database", look) if not_yet is None else not_yet
+
+
+def _answer(found: object) -> Answer:
+    return "does not answer" if isinstance(found, str) else "ok"
+
+
+def _no_engine(known: Sequence[EngineBody]) -> str:
+    reasons = "; ".join(f"{engine.name}: {engine.reason.rstrip('.')}" for engine in known)
+    return f"No engine is ready: {reasons}." if known else "No worker is alive."
 
 
 def _gpu(states: set[str]) -> Literal["ready", "loading", "absent"]:
@@ -67,15 +95,6 @@ def _gpu(states: set[str]) -> Literal["ready", "loading", "absent"]:
     if states & {"loaded", "unloaded"}:
         return "ready"
     return "loading" if "loading" in states else "absent"
-
-
-def _check(name: str, ask: Callable[[], None]) -> Answer:
-    try:
-        ask()
-    except Exception as error:
-        log.warning("%s does not answer: %s", name, type(error).__name__)
-        return "does not answer"
-    return "ok"
 
 
 _STATES = ("loaded", "loading", "unloaded", "failed")

@@ -14,7 +14,6 @@ from fastapi import APIRouter, File, Form, Query, Response, UploadFile
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from copyist import storage
 from copyist.api import examples, openapi, uploads
 from copyist.api.problems import InvalidRequest
 from copyist.api.schemas import JobBody, JobList, job_body
@@ -32,16 +31,17 @@ POLL_AFTER_S = 1
 MAX_LIST = 200
 
 
-def shown(session: Session, found: list[Job]) -> list[JobBody]:
+def shown(service: Service, session: Session, found: list[Job]) -> list[JobBody]:
     """Jobs with their progress."""
+    keep = service.settings.keep_jobs
     progress = jobs.progress(session, [job.id for job in found if job.pages_total is not None])
-    return [job_body(job, progress.get(job.id, Progress()), jobs.queue_position(session, job)) for job in found]
+    return [job_body(job, progress.get(job.id, Progress()), jobs.queue_position(session, job), keep) for job in found]
 
 
 def look(service: Service, job_id: str) -> JobBody:
     """One job; raises ``NotFound``."""
     with service.db.read() as session:
-        return shown(session, [jobs.get(session, job_id)])[0]
+        return shown(service, session, [jobs.get(session, job_id)])[0]
 
 
 SUBMITTED = {"headers": openapi.LOCATION | openapi.RETRY_AFTER} | openapi.example(examples.SUBMITTED)
@@ -93,7 +93,7 @@ def submit(
     response.headers["Location"] = f"/api/jobs/{job.id}"
     response.headers["Retry-After"] = str(POLL_AFTER_S)
     with here.db.read() as session:
-        return job_body(job, Progress(), jobs.queue_position(session, job))
+        return shown(here, session, [job])[0]
 
 
 @router.get(
@@ -111,7 +111,7 @@ def newest(
     with here.db.read() as session:
         found = jobs.newest(session, limit=limit + 1, before=_position(cursor), status=status)
         more = found[limit - 1] if len(found) > limit else None
-        return JobList(jobs=shown(session, found[:limit]), next_cursor=_cursor(more) if more else None)
+        return JobList(jobs=shown(here, session, found[:limit]), next_cursor=_cursor(more) if more else None)
 
 
 def _cursor(job: Job) -> str:
@@ -207,7 +207,4 @@ def only_cancel(here: Here, job_id: str) -> JobBody:
 def forget(service: Service, job_id: str) -> None:
     """Delete an ended job, and its file if no other job has the same one."""
     with service.db.write() as session:
-        orphan = jobs.forget(session, job_id)
-        if orphan is not None:
-            # Still inside the transaction: an upload of the same bytes waits for it, and then stores them again.
-            service.storage.delete(storage.file_key(orphan), *service.storage.pictures_of(orphan))
+        jobs.forget(session, job_id, drop_file=service.storage.delete_file)

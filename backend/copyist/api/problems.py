@@ -19,7 +19,8 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from starlette.exceptions import HTTPException
 
 from copyist.api.schemas import FieldProblem, Problem
-from copyist.errors import CopyistError, MalformedForm, MissingFile, NotFound, Unavailable
+from copyist.errors import CopyistError, MalformedForm, MissingFile, NotFound, StorageFull, Unavailable
+from copyist.reasons import is_full
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +112,7 @@ def register(app: FastAPI) -> None:
     @app.exception_handler(CopyistError)
     def ours(_request: Request, error: CopyistError) -> JSONResponse:
         if error.status >= 500:
-            log.error("%s: %s", error.code, error.detail)
+            log.error("%s: %s %s", error.code, error.detail, error.__cause__ or "")
         return of(error)
 
     @app.exception_handler(RequestValidationError)
@@ -123,6 +124,9 @@ def register(app: FastAPI) -> None:
         if error.status_code == 413:
             # The body was over the limit; ``limits`` knows the limit and makes this a problem.
             return PlainTextResponse(error.detail, status_code=413)
+        if error.status_code == 400 and is_full(error):
+            log.error("no room for an upload: %s", error.__cause__)
+            return of(StorageFull())
         if error.status_code == 400:
             return of(MalformedForm())
         if error.status_code == 404:
@@ -142,6 +146,13 @@ def register(app: FastAPI) -> None:
     def database(_request: Request, error: DBAPIError | NoConnectionFree) -> JSONResponse:
         log.error("the database: %s", error)
         return of(Unavailable(what="The database"))
+
+    @app.exception_handler(OSError)
+    def system(request: Request, error: OSError) -> JSONResponse:
+        if not is_full(error):
+            return unexpected(request, error)
+        log.error("no room: %s", error)
+        return of(StorageFull())
 
     @app.exception_handler(Exception)
     def unexpected(_request: Request, error: Exception) -> JSONResponse:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -90,7 +90,9 @@ class JobBody(BaseModel):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    expires_at: datetime | None = Field(description="Null: a job is kept until somebody deletes it.")
+    expires_at: datetime | None = Field(
+        description="KEEP_JOBS_DAYS after its end, when it is deleted; null while it is open, or where jobs are kept."
+    )
     progress: JobProgress
     queue_position: int | None = Field(description="How many jobs are ahead; null once it has begun.")
     engines: list[str] = Field(description="Engines whose readings were kept.")
@@ -177,13 +179,14 @@ class Ready(BaseModel):
     storage: Answer
     engines: list[str]
     gpu: Literal["ready", "loading", "absent"] = Field(description="Whether an engine on a GPU can take pages.")
+    problems: list[str] = Field(description="What keeps it from being ready, in sentences; empty when it is.")
 
 
 DEGRADED = "Some pages were read by nobody but the mock engine: their text is a placeholder."
 
 
-def job_body(job: Job, progress: Progress, queue_position: int | None) -> JobBody:
-    """A job and its progress as the API shows it."""
+def job_body(job: Job, progress: Progress, queue_position: int | None, keep: timedelta | None) -> JobBody:
+    """A job and its progress as the API shows it; ``keep`` is how long it stays after its end."""
     settled = progress.done + progress.failed
     total = job.pages_total
     ended = job.status in JOB_ENDED
@@ -197,7 +200,7 @@ def job_body(job: Job, progress: Progress, queue_position: int | None) -> JobBod
         created_at=job.created_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
-        expires_at=job.expires_at,
+        expires_at=job.finished_at + keep if job.finished_at and keep else None,
         progress=JobProgress(
             pages_done=progress.done, pages_failed=progress.failed, pages_total=total, percent=percent
         ),

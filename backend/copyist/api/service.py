@@ -2,18 +2,111 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import threading
 import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 
 from copyist.api.waiting import Bell
-from copyist.db import presence
+from copyist.db import migrate, presence
 from copyist.db.session import Database
 from copyist.queue.routing import Sender
+from copyist.reasons import Trouble
 from copyist.settings import Settings
 from copyist.storage import Storage
+
+log = logging.getLogger(__name__)
+
+Found = TypeVar("Found")
+
+
+class Opening:
+    """Brings the database to the newest revision, as often as it takes, and opens it: the API starts without it."""
+
+    FIRST_S, LONGEST_S = 0.2, 5.0
+    """From a try that failed to the next, at first and in the end."""
+    STARTS_WITHOUT_S = 2.0
+    """So long the API holds its start for a database that answers soon."""
+
+    def __init__(self, db: Database, url: str) -> None:
+        self._db, self._url = db, url
+        self._trouble = Trouble(log, "the database")
+        self._tried, self._over = threading.Event(), threading.Event()
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing can be asked of the database yet; ``None`` once it can."""
+        return None if self._db.is_open else self._trouble.reason or "it is being opened"
+
+    @asynccontextmanager
+    async def going_on(self) -> AsyncIterator[None]:
+        """Try in the background until it is open or the context ends."""
+        # A thread of its own, which nobody waits for: a driver may hang for long in a network that swallows everything.
+        thread = threading.Thread(target=self._run, name="opening", daemon=True)
+        thread.start()
+        await asyncio.to_thread(self._tried.wait, self.STARTS_WITHOUT_S)
+        try:
+            yield
+        finally:
+            self._over.set()
+            await asyncio.to_thread(thread.join, 1.0)
+
+    def _run(self) -> None:
+        pause_s = self.FIRST_S
+        while not self._over.is_set():
+            try:
+                migrate.upgrade(self._url)
+            except Exception as error:
+                self._trouble.met(error)
+            else:
+                self._db.is_open = True
+                self._trouble.over()
+            self._tried.set()
+            if self._db.is_open:
+                return
+            self._over.wait(pause_s)
+            pause_s = min(1.5 * pause_s, self.LONGEST_S)
+
+
+class Looks:
+    """Looks after what the API stands on, part by part, each in a thread that no request needs.
+
+    While a look hangs no other is sent after it, so whoever asks often, or many at once, cost no more than one.
+    """
+
+    WITHIN_S = 6.0
+
+    def __init__(self, *parts: str) -> None:
+        self._pool = ThreadPoolExecutor(len(parts), thread_name_prefix="look")
+        self._running: dict[str, Future[Any]] = {}
+        self._trouble = {part: Trouble(log, f"the {part}") for part in parts}
+
+    async def at(self, part: str, look: Callable[[], Found]) -> Found | str:
+        """What ``look`` finds, or why it finds nothing."""
+        running = self._running.get(part)
+        if running is None or running.done():
+            running = self._running[part] = self._pool.submit(self._look, part, look)
+        await asyncio.wait([asyncio.wrap_future(running)], timeout=self.WITHIN_S)
+        return running.result() if running.done() else self._trouble[part].met(TimeoutError())
+
+    def _look(self, part: str, look: Callable[[], Found]) -> Found | str:
+        try:
+            found = look()
+        except Exception as error:
+            return self._trouble[part].met(error)
+        self._trouble[part].over()
+        return found
+
+    def close(self) -> None:
+        """Send no more."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 class KnownEngines:
@@ -45,6 +138,8 @@ class Service:
     sender: Sender
     bell: Bell
     engines: KnownEngines
+    opening: Opening
+    looks: Looks
 
 
 def _service(request: Request) -> Service:

@@ -24,9 +24,10 @@ from copyist.api.service import Service
 from copyist.db import jobs
 from copyist.db.tables import Job
 from copyist.document import Decoding
-from copyist.errors import FileTooLarge
+from copyist.errors import FileTooLarge, StorageFull
 from copyist.media import MediaKind
 from copyist.queue.routing import Priority
+from copyist.reasons import is_full
 
 MAX_NAME = 255
 log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ def submit(service: Service, upload: UploadFile, form: Form) -> Job:
 def take_in(service: Service, content: IO[bytes], filename: str, form: Form) -> Job:
     """The same for a file however it came, from where ``content`` stands to its end."""
     wishes = wishes_of(service, form)
-    with _on_disk(content, service.settings.max_bytes) as path:
+    with _room_for_it(), _on_disk(content, service.settings.max_bytes) as path:
         kind = media.check_header(path, service.settings.max_pixels)
         with _unlocked(path, kind, form.password) as readable, readable.open("rb") as whole:
             job = _write(service, filename, kind, whole, wishes)
@@ -80,6 +81,17 @@ def wishes_of(service: Service, form: Form) -> Wishes:
 
 
 @contextmanager
+def _room_for_it() -> Iterator[None]:
+    """A disk that is full is said to be, whichever it is: of temporary files, of the storage or of the database."""
+    try:
+        yield
+    except Exception as error:
+        if is_full(error) and not isinstance(error, StorageFull):
+            raise StorageFull from error
+        raise
+
+
+@contextmanager
 def _on_disk(stream: IO[bytes], max_bytes: int) -> Iterator[Path]:
     """The upload as a file of its own, so that nothing has to hold it in memory."""
     with tempfile.NamedTemporaryFile(prefix="copyist-") as copy:
@@ -97,6 +109,9 @@ def _unlocked(path: Path, kind: MediaKind, password: str | None) -> Iterator[Pat
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="copyist-") as folder:
+        # qpdf takes the whole process with it where it finds no room to write.
+        if shutil.disk_usage(folder).free < 2 * path.stat().st_size:
+            raise StorageFull
         opened = Path(folder) / "opened.pdf"
         pdflock.decrypt(path, opened, password)
         yield opened

@@ -12,9 +12,8 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import redis
-
 from copyist.queue.routing import BELL_CHANNEL, News, bell
+from copyist.reasons import Trouble
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +26,7 @@ class Bell:
 
     def __init__(self, redis_url: str) -> None:
         self._url = redis_url
+        self._trouble = Trouble(log, "the bell, without which waiting clients look by themselves,")
         self._waiting: defaultdict[tuple[str, str], set[asyncio.Event]] = defaultdict(set)
 
     @asynccontextmanager
@@ -57,8 +57,8 @@ class Bell:
         while True:
             try:
                 await self._listen()
-            except (redis.RedisError, OSError) as error:
-                log.warning("the bell cannot be heard, clients look by themselves: %s", type(error).__name__)
+            except Exception as error:  # Whatever it is: nobody would ever listen again.
+                self._trouble.met(error)
                 await asyncio.sleep(RECONNECT_S)
 
     async def _listen(self) -> None:
@@ -66,8 +66,9 @@ class Bell:
         try:
             async with client.pubsub(ignore_subscribe_messages=True) as channel:
                 await channel.subscribe(BELL_CHANNEL)
+                self._trouble.over()
                 async for message in channel.listen():
-                    job_id, _, news = message["data"].decode().partition(" ")
+                    job_id, _, news = message["data"].decode(errors="replace").partition(" ")
                     for event in self._waiting.get((job_id, news), ()):
                         event.set()
         finally:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from copyist import __version__
-from copyist.cli import engines, parts, read, submit, up, weights
+from copyist.cli import engines, flower, migrate, parts, read, submit, up, weights
 
 app = typer.Typer(
     name="copyist", help="OCR for notes, scans and PDFs.", no_args_is_help=True, pretty_exceptions_show_locals=False
@@ -16,6 +16,8 @@ app.command("up", help="Run everything on this machine: broker, API, worker, bea
 app.command("api", help="Run the API.")(parts.api)
 app.command("worker", help="Run a worker.")(parts.worker)
 app.command("beat", help="Run beat, which sweeps up what was lost.")(parts.beat)
+app.command("flower", help="Run Flower, which shows workers, tasks and queues.")(flower.flower)
+app.command("migrate", help="Bring the database to the newest revision.")(migrate.migrate)
 app.command("read", help="Read files here and now, without server or database.")(read.read)
 app.command("submit", help="Send files to a server and wait for them.")(submit.submit)
 app.command("engines", help="Show which engines can read here, and why the others cannot.")(engines.engines)

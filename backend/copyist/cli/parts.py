@@ -8,26 +8,30 @@ from typing import Annotated
 
 import typer
 
+from copyist import log as logs
 from copyist import settings as configuration
+from copyist.cli import waiting
 from copyist.errors import ConfigurationError
 from copyist.settings import Settings
 
 
-def configured() -> Settings:
-    """The settings; ends the command with a sentence where one cannot work or the broker is not named."""
+def configured(*, broker: bool = True) -> Settings:
+    """The settings; ends the command with a sentence where one cannot work or the ``broker`` is not named."""
     try:
         found = configuration.load()
     except ConfigurationError as error:
-        raise stop(error.detail) from error
-    if not found.redis_url:
-        raise stop("REDIS_URL is not set. Set it to the broker's address, or run `copyist up`, which starts one.")
+        raise stop(error.detail, os.EX_CONFIG) from error
+    if broker and not found.redis_url:
+        reason = "REDIS_URL is not set. Set it to the broker's address, or run `copyist up`, which starts one."
+        raise stop(reason, os.EX_CONFIG)
+    logs.setup(found.log_level, found.log_format)
     return found
 
 
-def stop(reason: str) -> typer.Exit:
+def stop(reason: str, status: int = 1) -> typer.Exit:
     """Print why the command cannot go on, and give the exit to raise."""
     typer.secho(reason, fg="red", err=True)
-    return typer.Exit(1)
+    return typer.Exit(status)
 
 
 def api(
@@ -54,6 +58,12 @@ def worker(
 ) -> None:
     """Run a worker in the foreground. It serves the queues of the engines it has."""
     settings = configured()
+    try:
+        waiting.newest_database(settings, part="worker")
+        waiting.writable_storage(settings, part="worker")
+        waiting.starting("worker")
+    except ConfigurationError as error:
+        raise stop(error.detail, os.EX_CONFIG) from error
     os.environ["CELERY_WORKER_CONCURRENCY"] = str(concurrency or settings.celery_worker_concurrency)
     # A stop lets the page in hand finish for a while, then gives it back to the queue.
     os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
@@ -67,6 +77,11 @@ def worker(
 def beat() -> None:
     """Run beat in the foreground; one is enough, and two do no harm."""
     settings = configured()
+    try:
+        waiting.newest_database(settings, part="beat")
+        waiting.starting("beat")
+    except ConfigurationError as error:
+        raise stop(error.detail, os.EX_CONFIG) from error
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     become("celery", "-A", "copyist.queue.app", "-q", "beat", "--pidfile", "", "-s", str(settings.data_dir / "beat"))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -38,7 +38,8 @@ def create(
     ``home_queue`` is where its pages belong, when that is not the queue that they are sent to now.
     """
     file = insert(session, File).values(sha256=sha256, size=size, kind=kind)
-    session.execute(file.on_conflict_do_nothing())
+    # Written even where it is there: so this waits for whoever is just forgetting the last job with the same bytes.
+    session.execute(file.on_conflict_do_update(index_elements=[File.sha256], set_={"size": size}))
     job = Job(
         id=job_id,
         filename=filename,
@@ -92,6 +93,18 @@ def newest(
     if status is not None:
         query = query.where(Job.status == status)
     return list(session.scalars(query))
+
+
+def over_since(
+    session: Session, moment: datetime, *, limit: int, after: tuple[datetime, str] | None = None
+) -> list[tuple[datetime, str]]:
+    """Creation time and id of jobs that had ended by ``moment``, oldest first, from after the last one seen."""
+    # No job ends before it was made: the first condition keeps the search to the old end of an index.
+    over = select(Job.created_at, Job.id).where(Job.created_at < moment, Job.finished_at < moment)
+    query = over.order_by(Job.created_at, Job.id).limit(limit)
+    if after is not None:
+        query = query.where(tuple_(Job.created_at, Job.id) > after)
+    return [(created_at, job_id) for created_at, job_id in session.execute(query)]
 
 
 def claim_intake(session: Session, job_id: str, *, token: str, lease_s: float, max_attempts: int) -> Job | None:
@@ -192,20 +205,26 @@ def cancel(session: Session, job_id: str) -> bool:
     return True
 
 
-def forget(session: Session, job_id: str) -> str | None:
-    """Delete an ended job, its pages, and readings nobody else uses; gives the file's hash if it is nobody's now."""
-    job = session.get_one(Job, job_id, with_for_update=True)
-    sha256 = job.file_sha256
+def forget(session: Session, job_id: str, *, drop_file: Callable[[str], None]) -> None:
+    """Delete an ended job, its pages, and readings nobody else uses; raises ``NotFound``.
+
+    ``drop_file`` is given the hash of a file that is nobody's now, to delete its bytes. It is called inside of the
+    transaction: an upload of the same bytes waits for that, and then stores them again; where it fails, the job stays.
+    """
+    job = session.get(Job, job_id, with_for_update=True)
+    if job is None:
+        raise NotFound(what="job")
+    # Of several jobs with one file, forgotten at once, each would see the others: so one waits for the other here.
+    file = session.get_one(File, job.file_sha256, with_for_update=True)
     ids = list(session.scalars(select(Page.reading_id).where(Page.job_id == job_id, Page.reading_id.is_not(None))))
     session.execute(delete(Page).where(Page.job_id == job_id))
     session.delete(job)
     session.flush()
-    if session.scalar(select(exists().where(Job.file_sha256 == sha256))):
-        readings.drop_unused(session, [found for found in ids if found is not None])
-        return None
     readings.drop_unused(session, [found for found in ids if found is not None])
-    session.execute(delete(File).where(File.sha256 == sha256))
-    return sha256
+    if not session.scalar(select(exists().where(Job.file_sha256 == file.sha256))):
+        session.delete(file)
+        session.flush()
+        drop_file(file.sha256)
 
 
 def recover_intake(session: Session, job_id: str, *, max_attempts: int) -> bool:

@@ -1,4 +1,4 @@
-"""Named leases in the database: one process at a time sweeps, migrates, draws.
+"""Named leases in the database: one process at a time sweeps, and one does what is due once in a while.
 
 Works alike on PostgreSQL and SQLite, which has no advisory locks; a holder that dies is replaced when its time is up.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import or_, update
+from sqlalchemy import ColumnElement, or_, update
 from sqlalchemy.orm import Session
 
 from copyist.db.insert import insert
@@ -16,13 +16,21 @@ from copyist.db.tables import Lock, now
 
 def acquire(session: Session, name: str, holder: str, seconds: float) -> bool:
     """Take the lock ``name`` for ``seconds``, or keep it if it is already ours; ``False`` while another holds it."""
-    moment = now()
-    until = moment + timedelta(seconds=seconds)
+    return _take(session, name, holder, seconds, or_(Lock.holder == holder, Lock.until < now()))
+
+
+def once(session: Session, name: str, holder: str, seconds: float) -> bool:
+    """``True`` for one caller within ``seconds``, however many there are and however often they start anew.
+
+    ``release`` ends the period early.
+    """
+    return _take(session, name, holder, seconds, Lock.until <= now())
+
+
+def _take(session: Session, name: str, holder: str, seconds: float, free: ColumnElement[bool]) -> bool:
+    until = now() + timedelta(seconds=seconds)
     taken = session.execute(
-        update(Lock)
-        .where(Lock.name == name, or_(Lock.holder == holder, Lock.until < moment))
-        .values(holder=holder, until=until)
-        .returning(Lock.name)
+        update(Lock).where(Lock.name == name, free).values(holder=holder, until=until).returning(Lock.name)
     ).first()
     if taken:
         return True

@@ -12,17 +12,33 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, text
 
 from copyist.db.session import make_engine
+from copyist.errors import ConfigurationError
 
 ADVISORY_LOCK = 0x636F7079
 """An arbitrary number that all versions of Copyist share ("copy")."""
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """Migrate up to ``revision``; waits while another process migrates."""
-    _run(url, lambda config: command.upgrade(config, revision))
+    """Migrate up to ``revision``; waits while another process migrates.
+
+    Raises ``ConfigurationError`` for a database that a newer version has migrated.
+    """
+    try:
+        _run(url, lambda config: command.upgrade(config, revision))
+    except CommandError as error:
+        if "Can't locate revision" not in str(error):
+            raise
+        problem = (
+            f"The database is at a revision that is not known here, where {newest()} is the newest: it belongs to a "
+            "newer version of Copyist. Run that version, or give this one a database of its own."
+        )
+        raise ConfigurationError(problem=problem) from error
 
 
 def downgrade(url: str, revision: str) -> None:
@@ -30,12 +46,32 @@ def downgrade(url: str, revision: str) -> None:
     _run(url, lambda config: command.downgrade(config, revision))
 
 
+def revision(url: str) -> str | None:
+    """The revision that the database is at; ``None`` where nothing was migrated yet."""
+    engine = make_engine(url)
+    try:
+        with engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+    finally:
+        engine.dispose()
+
+
+def newest() -> str:
+    """The revision that ``upgrade`` leads to."""
+    return str(ScriptDirectory.from_config(_config()).get_current_head())
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
 def _run(url: str, step: Callable[[Config], None]) -> None:
     engine = make_engine(url)
     try:
         with _alone(engine), engine.connect() as connection:
-            config = Config()
-            config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+            config = _config()
             config.attributes["connection"] = connection
             step(config)
             connection.commit()

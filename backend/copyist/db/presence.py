@@ -14,6 +14,8 @@ from copyist.db.tables import Worker, now
 
 ALIVE_S = 20.0
 """A worker not seen for longer is taken for gone; it shows itself every five seconds."""
+REMEMBERED_S = 24 * 3600.0
+"""How long one that did not sign off is remembered."""
 
 
 def show(
@@ -28,6 +30,11 @@ def show(
 def leave(session: Session, name: str) -> None:
     """A worker that stops says so."""
     session.execute(delete(Worker).where(Worker.name == name))
+
+
+def forget_gone(session: Session) -> None:
+    """Forget workers that were not seen for a day: they were killed, or their machine is gone."""
+    session.execute(delete(Worker).where(Worker.seen_at < now() - timedelta(seconds=REMEMBERED_S)))
 
 
 def alive(session: Session) -> list[Worker]:

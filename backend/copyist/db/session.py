@@ -12,9 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy import URL, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.orm import Session
+
+from copyist.errors import ConfigurationError, Unavailable
 
 IDLE_S = 2.0
 PATIENCE = {
@@ -29,15 +31,27 @@ PATIENCE = {
 
 def make_engine(url: str) -> Engine:
     """An engine for PostgreSQL or SQLite; the folder of a SQLite file is made."""
-    target = make_url(url)
+    engine = _engine(url)
+    if engine.dialect.name == "sqlite" and engine.url.database:
+        Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+    return engine
+
+
+def _engine(url: str) -> Engine:
+    try:
+        return _connecting(make_url(url))
+    except ArgumentError as error:
+        problem = "DATABASE_URL names no database. Use postgresql://user:password@host/name or sqlite:///file."
+        raise ConfigurationError(problem=problem) from error
+
+
+def _connecting(target: URL) -> Engine:
     if target.get_backend_name() != "sqlite":
         engine = create_engine(
             target, pool_size=10, max_overflow=30, pool_timeout=15, hide_parameters=True, connect_args=PATIENCE
         )
         _ping_after_a_pause(engine)
         return engine
-    if target.database:
-        Path(target.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(target, connect_args={"timeout": 30}, pool_size=10, max_overflow=30)
 
     @event.listens_for(engine, "connect")
@@ -75,28 +89,47 @@ def _ping_after_a_pause(engine: Engine) -> None:
 
 
 class Database:
-    """The database of this process. Call ``forget_connections`` in a freshly forked child."""
+    """The database of this process. Call ``forget_connections`` in a freshly forked child.
 
-    def __init__(self, url: str) -> None:
-        self.engine = make_engine(url)
+    Made without asking anything of the database, so it may be away then. While ``is_open`` is not set, because nobody
+    knows yet whether it has its tables, it raises ``Unavailable`` at once instead of trying.
+    """
+
+    def __init__(self, url: str, *, is_open: bool = True) -> None:
+        self.is_open = is_open
+        self.engine = _engine(url)
         self._writing = self.engine.execution_options(writing=True)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session that only reads."""
+        self._enter()
         with Session(self.engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A session in one transaction: committed at the end, rolled back by an exception."""
+        self._enter()
         with Session(self._writing, expire_on_commit=False) as session, session.begin():
             yield session
 
+    def _enter(self) -> None:
+        if not self.is_open:
+            raise Unavailable(what="The database")
+
     def check(self) -> None:
-        """One round trip; raises whatever stands in the way."""
+        """One round trip; raises whatever stands in the way.
+
+        A server that may only be read (a standby) is found out. A full disk is not: a small write may well find room
+        where the next page finds none, so the only honest test is the work itself.
+        """
+        self._enter()
         with self.engine.connect() as connection:
-            connection.execute(text("SELECT 1"))
+            if self.engine.dialect.name == "sqlite":
+                connection.execute(text("SELECT 1"))
+            elif connection.scalar(text("SHOW transaction_read_only")) == "on":
+                raise PermissionError("the server has only read-only transactions")
 
     def forget_connections(self) -> None:
         """Drop inherited connections without closing them: they belong to the parent process."""

@@ -87,7 +87,6 @@ class Job(Base):
     updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
-    expires_at: Mapped[datetime | None]
 
     __table_args__ = (
         Index("ix_jobs_status_sent", "status", "sent_at"),

@@ -20,10 +20,12 @@ limit_threads()  # Before any library reads them.
 
 from billiard.exceptions import WorkerLostError  # noqa: E402
 from celery import signals  # noqa: E402
-from celery.exceptions import SecurityWarning  # noqa: E402
+from celery.exceptions import CPendingDeprecationWarning, SecurityWarning  # noqa: E402
 from celery.worker import state  # noqa: E402
+from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
 
 from copyist import log as logs  # noqa: E402
+from copyist import pulse  # noqa: E402
 from copyist import settings as configuration  # noqa: E402
 from copyist.db import presence  # noqa: E402
 from copyist.engines.base import Outcome  # noqa: E402
@@ -38,9 +40,11 @@ from copyist.queue.reading import LOADING_S  # noqa: E402
 from copyist.queue.routing import SWEEP, Queue, celery_app  # noqa: E402
 from copyist.queue.together import TAKE_ALONG_S  # noqa: E402
 from copyist.queue.warmup import take_a_gpu, warm_up  # noqa: E402
+from copyist.reasons import Trouble, why  # noqa: E402
 from copyist.settings import Settings  # noqa: E402
 
 log = logging.getLogger(__name__)
+_database = Trouble(log, "the database")
 
 
 def _settings() -> Settings:
@@ -84,6 +88,8 @@ app.conf.update(
     # lease that runs out before would make a crash look like a lost worker.
     worker_lost_wait=0.5,
     worker_hijack_root_logger=False,
+    # Flower switches these on within seconds at workers that it meets; where it is set up, no task comes before that.
+    worker_send_task_events=bool(settings.flower_user),
     worker_soft_shutdown_timeout=10,
     worker_cancel_long_running_tasks_on_connection_loss=False,
     beat_scheduler="copyist.queue.beat:Scheduler",
@@ -102,6 +108,8 @@ def worker_name() -> str:
 
 # Containers run as a user of their own; who starts a worker as root has reasons, and need not be told each time.
 warnings.filterwarnings("ignore", category=SecurityWarning)
+# Told whenever the broker is lost, of a default that is to change: it is set above.
+warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
 
 
 @signals.setup_logging.connect
@@ -144,26 +152,37 @@ def _ready(sender: Any, **_: Any) -> None:
             log.info("OCR engine %s is not ready: %s", name, facts["reason"])
 
     def show() -> None:
-        try:
-            if chooses:
-                _serve_more(sender)
-            queues = list(consumed)
-            at_once = sender.app.conf.worker_concurrency * max(here.pages_at_once(queue) for queue in queues)
-            with here.db.write() as session:
-                presence.show(
-                    session,
-                    worker_name(),
-                    queues=queues,
-                    concurrency=at_once,
-                    engines=here.engines(),
-                )
-        except Exception as error:
-            log.warning("this worker could not show itself: %s", type(error).__name__)
+        pulse.beat("worker", _show(sender, chooses=chooses))
 
     show()
     sender.timer.call_repeatedly(SHOW_EVERY_S, show)
     # Left to itself the pool looks every five seconds, and a place that a cancel has freed stays empty for so long.
     sender.timer.call_repeatedly(LOOK_AFTER_CHILDREN_S, sender.pool.maintain_pool)
+
+
+def _show(consumer: Any, *, chooses: bool) -> str | None:
+    """Write down that this worker is alive, which queues it serves and what its engines are; gives what went wrong."""
+    here, consumed = context(), app.amqp.queues.consume_from
+    try:
+        if chooses:
+            _serve_more(consumer)
+        queues = list(consumed)
+        at_once = app.conf.worker_concurrency * max(here.pages_at_once(queue) for queue in queues)
+        with here.db.write() as session:
+            presence.show(
+                session,
+                worker_name(),
+                queues=queues,
+                concurrency=at_once,
+                engines=here.engines(),
+            )
+        _database.over()
+    except SQLAlchemyError as error:
+        return f"The database does not answer: {_database.met(error)}."
+    except Exception as error:
+        log.exception("this worker could not show itself")
+        return f"This worker could not show itself: {why(error)}."
+    return None
 
 
 def _serve_more(consumer: Any) -> None:

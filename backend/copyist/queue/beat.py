@@ -1,4 +1,4 @@
-"""Beat's scheduler: the sweep runs here, in beat's own process; anything else goes to the workers.
+"""Beat's scheduler: the sweep, and what is due once in a while, run here, in beat's own process.
 
 So the sweep is never queued behind the pages that it is to rescue, and it runs while the broker is away.
 """
@@ -8,17 +8,26 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import redis
 from celery.beat import PersistentScheduler
+from sqlalchemy.exc import SQLAlchemyError
 
+from copyist import pulse
 from copyist.queue.context import context
+from copyist.queue.periodic import start_due
 from copyist.queue.routing import SWEEP
 from copyist.queue.upkeep import run_sweep
+from copyist.reasons import Trouble, why
 
 log = logging.getLogger(__name__)
+_database = Trouble(log, "the database")
 
 
 class Scheduler(PersistentScheduler):  # type: ignore[misc]
     """Celery's scheduler, which keeps its times in a file, with the sweep done on the spot."""
+
+    producer = None
+    """Celery's own would wait for the broker before the first sweep. A task that is sent takes one from the pool."""
 
     def apply_async(self, entry: Any, producer: Any = None, advance: bool = True, **options: Any) -> Any:
         """Run what is due."""
@@ -26,8 +35,21 @@ class Scheduler(PersistentScheduler):  # type: ignore[misc]
             return super().apply_async(entry, producer=producer, advance=advance, **options)
         if advance:
             self.reserve(entry)
+        pulse.beat("beat", self._sweep())
+        return None
+
+    def _sweep(self) -> str | None:
+        """Sweep, and give what went wrong."""
         try:
             run_sweep(context())
-        except Exception:
+            start_due(context())
+            _database.over()
+            context().sender.check()
+        except redis.RedisError as error:
+            return f"The broker does not answer: {why(error)}."
+        except SQLAlchemyError as error:
+            return f"The database does not answer: {_database.met(error)}."
+        except Exception as error:
             log.exception("this sweep failed; the next one tries again")
+            return f"The last sweep failed: {why(error)}."
         return None

@@ -10,6 +10,7 @@ from copyist.errors import CopyistError, NotFound
 from copyist.media import MediaKind
 from copyist.pipeline.render import page_picture
 from copyist.queue.context import Context
+from copyist.queue.reading import uncounted_if_ours
 from copyist.queue.routing import News
 from copyist.queue.watch import Watch
 
@@ -18,6 +19,12 @@ log = logging.getLogger(__name__)
 
 def draw(context: Context, job_id: str, number: int) -> None:
     """Store the JPEG of a page in the frame that its boxes are in, and ring; an empty one says that there is none."""
+    # What is ours goes by, and whoever looks at the page then asks for its picture again.
+    with uncounted_if_ours(lambda: None):
+        _draw(context, job_id, number)
+
+
+def _draw(context: Context, job_id: str, number: int) -> None:
     with context.db.read() as session:
         try:
             job = jobs.get(session, job_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 
 import structlog
 
@@ -17,7 +18,7 @@ from copyist.media import MediaKind
 from copyist.pageranges import parse_pages
 from copyist.pipeline.intake import inspect
 from copyist.queue.context import Context
-from copyist.queue.reading import read_claimed
+from copyist.queue.reading import is_ours, read_claimed, uncounted_if_ours
 from copyist.queue.routing import News
 from copyist.queue.upkeep import window
 from copyist.queue.watch import Watch
@@ -37,23 +38,38 @@ def take_in(context: Context, job_id: str, *, token: str) -> None:
         kind = MediaKind(jobs.kind_of(session, job)) if job else None
     if job is None or kind is None:
         return
+    first = None
+    with uncounted_if_ours(partial(_give_back, context, job_id, token)):
+        first = _look_into(context, job, kind, token)
+    if first is not None:
+        read_claimed(context, first)
+
+
+def _look_into(context: Context, job: Job, kind: MediaKind, token: str) -> Claim | None:
+    """Make the pages of a job whose file is ours to look into; gives the first to read, if there is one."""
+    settings, job_id = context.settings, job.id
     with _watch(context, job_id, token) as watch:
         watch.stage("intake", settings.intake_timeout_s)
         try:
             numbers = _numbers(context, job, kind)
             keys = _cache_keys(context, job, numbers)
-        except CopyistError as error:
-            _refuse(context, job_id, token, error)
-            return
-        except Exception:
+        except Exception as error:
+            if is_ours(error):
+                raise
+            if isinstance(error, CopyistError):
+                _refuse(context, job_id, token, error)
+                return None
             if job.attempts < settings.page_attempts:
                 raise
             log.exception("the file could not be looked into")
             _refuse(context, job_id, token, CopyistError())
-            return
-    first = _open(context, job_id, token, numbers, keys)
-    if first is not None:
-        read_claimed(context, first)
+            return None
+    return _open(context, job_id, token, numbers, keys)
+
+
+def _give_back(context: Context, job_id: str, token: str) -> None:
+    with context.db.write() as session:
+        jobs.give_back_intake(session, job_id, token)
 
 
 def _watch(context: Context, job_id: str, token: str) -> Watch:
@@ -61,12 +77,10 @@ def _watch(context: Context, job_id: str, token: str) -> Watch:
         with context.db.write() as session:
             return jobs.extend(session, job_id, token, context.settings.lease_s)
 
-    def give_back() -> None:
-        with context.db.write() as session:
-            jobs.give_back_intake(session, job_id, token)
-
     # A file that holds intake up is tried again like one that kills it, and given up in the same way.
-    return Watch(extend=extend, overrun=lambda _stage, _limit_s: None, give_back=give_back)
+    return Watch(
+        extend=extend, overrun=lambda _stage, _limit_s: None, give_back=partial(_give_back, context, job_id, token)
+    )
 
 
 def _numbers(context: Context, job: Job, kind: MediaKind) -> tuple[int, ...]:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from typing import Any
 
 import structlog
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from copyist import storage
 from copyist.db import pages, readings
-from copyist.db.pages import Claim, Finished
+from copyist.db.pages import Claim, Finished, Lease
 from copyist.document import TextPolicy
 from copyist.engines.base import Outcome, Try
-from copyist.errors import CopyistError, FileGone, PageFailed
+from copyist.errors import CopyistError, FileGone, PageFailed, StorageFull, Unavailable
 from copyist.media import MediaKind
 from copyist.pipeline.flow import PageReading
 from copyist.pipeline.flow import read_page as read
@@ -23,6 +27,8 @@ from copyist.pipeline.render import PageSource
 from copyist.queue.context import Context
 from copyist.queue.routing import News
 from copyist.queue.watch import Cancelled, Watch
+from copyist.reasons import Trouble, is_full, why
+from copyist.reasons import known as reason_known
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +36,9 @@ CRASHES_ALLOWED = 1
 """Lost workers that an engine is forgiven on one page: one may be bad luck, two are a pattern."""
 LOADING_S = 600.0
 """How long a page waits for its engine to be loaded, and for its turn with it."""
+GIVE_BACK_EVERY_S, GIVE_BACK_WITHIN_S = 1.0, 900.0
+"""How often and how long it is tried to give a page back to a database that is away."""
+DATABASE_AWAY = (OperationalError, InterfaceError, InternalError, NoConnectionFree)
 
 
 def read_one(context: Context, job_id: str, number: int, *, token: str) -> None:
@@ -43,11 +52,56 @@ def read_one(context: Context, job_id: str, number: int, *, token: str) -> None:
         )
     if claim is None:
         return
-    known = _serve_known(context, claim)
-    if known is not None:
-        _go_on(context, job_id, known)
+    with _uncounted_if_ours(context, claim.lease):
+        known = _serve_known(context, claim)
+        if known is not None:
+            _go_on(context, job_id, known)
+        else:
+            _read_and_go_on(context, claim)
+
+
+def is_ours(error: Exception) -> bool:
+    """Whether something that we stand on was away or full, which says nothing about the page: it goes by.
+
+    A database also fails of what one page brings, each time anew. Only failures of the kinds that we know are taken for
+    its own.
+    """
+    if isinstance(error, DATABASE_AWAY):
+        return reason_known(error) is not None
+    return isinstance(error, StorageFull | Unavailable) or (isinstance(error, OSError) and is_full(error))
+
+
+@contextmanager
+def uncounted_if_ours(give_back: Callable[[], None]) -> Iterator[None]:
+    """Work that fails because something of ours is away or full is given back, uncounted, and the sweep sends it again.
+
+    Where the database is away it cannot be told so: then this waits for it, since nothing else could be done, either.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_ours(error):
+            raise
+        log.warning("given back, to be tried again: %s", why(error))
     else:
-        read_claimed(context, claim)
+        return
+    trouble, until = Trouble(log, "the database"), time.monotonic() + GIVE_BACK_WITHIN_S
+    while True:
+        try:
+            return give_back()
+        except DATABASE_AWAY as error:
+            if time.monotonic() > until:
+                raise
+            trouble.met(error)
+        time.sleep(GIVE_BACK_EVERY_S)
+
+
+def _uncounted_if_ours(context: Context, lease: Lease) -> AbstractContextManager[None]:
+    def give_back() -> None:
+        with context.db.write() as session:
+            pages.give_back(session, lease)
+
+    return uncounted_if_ours(give_back)
 
 
 def was_tried(context: Context, job_id: str, number: int) -> bool:
@@ -58,6 +112,11 @@ def was_tried(context: Context, job_id: str, number: int) -> bool:
 
 def read_claimed(context: Context, claim: Claim) -> None:
     """Read a page that is ours, and write what came of it."""
+    with _uncounted_if_ours(context, claim.lease):
+        _read_and_go_on(context, claim)
+
+
+def _read_and_go_on(context: Context, claim: Claim) -> None:
     structlog.contextvars.bind_contextvars(page=claim.lease.number)
     finished = _read(context, claim)
     if finished is None:
@@ -102,10 +161,12 @@ def _read(context: Context, claim: Claim) -> Finished | None:
             reading = _through_the_pipeline(context, claim, watch)
     except Cancelled:
         return None
-    except CopyistError as error:
-        return _fail(context, claim, error)
-    except Exception:
-        # The database or the storage was away, or there is a fault of ours: another attempt may do.
+    except Exception as error:
+        # Of a fault of ours, too, another attempt may do.
+        if is_ours(error):
+            raise
+        if isinstance(error, CopyistError):
+            return _fail(context, claim, error)
         if claim.attempts < context.settings.page_attempts:
             raise
         log.exception("the page could not be read")

@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 INTAKE, READ_PAGE, DRAW_PAGE, SWEEP = "copyist.intake", "copyist.read_page", "copyist.draw_page", "copyist.sweep"
 BELL_CHANNEL = "copyist.bell"
+CHECK_KEPT_S = 60
 
 
 class Queue(StrEnum):
@@ -149,8 +150,8 @@ class Sender:
         return sum(pipe.execute())
 
     def check(self) -> None:
-        """Ping the broker; raises whatever stands in the way."""
-        self._redis.ping()
+        """Write to the broker, which may answer and have no room; raises whatever stands in the way."""
+        self._redis.set("copyist.check", b"ok", ex=CHECK_KEPT_S)
 
 
 def bell(redis_url: str) -> redis.asyncio.Redis:

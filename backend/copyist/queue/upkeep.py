@@ -89,8 +89,8 @@ def recover_intake(context: Context, job_id: str) -> None:
 def recover_task(context: Context, task_id: str, outcome: Outcome | None) -> None:
     """A Celery task failed, or its process died: put back all that it had in hand.
 
-    After a death it is sent again at once. What failed for a reason of ours, such as a storage that is away, waits for
-    the next sweep, so that its attempts are not used up in a moment.
+    After a death it is sent again at once. What failed of a fault of ours waits for the next sweep, so that its
+    attempts are not used up in a moment. What goes by, as a full disk, does not come here: see ``reading.is_ours``.
     """
     with context.db.read() as session:
         leases, intakes = pages.held_by_task(session, task_id), sweep.intakes_of_task(session, task_id)

@@ -151,7 +151,7 @@ def status(here: Here, transaction_id: str) -> TransactionStatus:
     """Poll this until `status` is `completed` or `failed`."""
     with here.db.read() as session:
         job = jobs.get(session, transaction_id)
-        body, size = shown(session, [job])[0], jobs.size_of(session, job)
+        body, size = shown(here, session, [job])[0], jobs.size_of(session, job)
     tasks = _tasks(here, job) if job.status == JobStatus.COMPLETED else []
     ended = job.finished_at
     return TransactionStatus(

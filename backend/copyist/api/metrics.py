@@ -1,0 +1,161 @@
+"""``GET /metrics`` for Prometheus: the state of the whole service, and how long this process takes to answer.
+
+The processes that read pages come and go, and what they counted would go with them. So nothing is counted there: jobs,
+pages, queues and workers are asked of the database and the broker at each scrape. Rows are deleted, too, so what is a
+count of rows is a gauge without ``_total``, and there is no number of all the pages ever read. Only the durations of
+requests are kept in this process: see ``timing``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Header
+from fastapi.responses import Response
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+from starlette.concurrency import run_in_threadpool
+
+from copyist import __version__
+from copyist.api import timing
+from copyist.api.health import engines_of
+from copyist.api.schemas import EngineBody
+from copyist.api.service import Here, Service
+from copyist.db import figures, presence
+from copyist.db.figures import Figures, Waiting
+from copyist.db.tables import Worker, now
+from copyist.queue.routing import Queue
+
+router = APIRouter(tags=["health"])
+
+ROWS, MESSAGES = LOOKS = ("count in the database", "count in the broker")
+"""What is asked at a scrape beside the storage, by its name in ``Looks``: one that hangs is not asked again."""
+PROCESS = ProcessCollector(registry=None)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What the database tells."""
+
+    figures: Figures
+    workers: list[Worker]
+    engines: list[EngineBody]
+
+
+def _rows(service: Service) -> _Rows:
+    with service.db.read() as session:
+        counted, workers = figures.take(session), presence.alive(session)
+    return _Rows(counted, workers, engines_of(service))
+
+
+def _messages(service: Service) -> dict[str, int]:
+    return {queue.value: service.sender.waiting(queue) for queue in Queue}
+
+
+EXAMPLE = """\
+# HELP ocr_jobs Jobs that are held now, by state
+# TYPE ocr_jobs gauge
+ocr_jobs{status="pending"} 2.0
+"""
+TEXT = {"text/plain": {"schema": {"type": "string"}, "example": EXAMPLE}}
+
+
+@router.get(
+    "/metrics",
+    summary="Figures for Prometheus",
+    response_class=Response,
+    responses={200: {"description": "In the text format, or in OpenMetrics where that is asked for", "content": TEXT}},
+)
+async def metrics(here: Here, accept: Annotated[str, Header(include_in_schema=False)] = "") -> Response:
+    """Always 200: `ocr_up` says which of database, broker and storage answers, and the figures of one that does not
+    are left out.
+    """
+    rows, messages, stored = await asyncio.gather(
+        here.looks.at(ROWS, lambda: _rows(here)),
+        here.looks.at(MESSAGES, lambda: _messages(here)),
+        here.looks.at("storage", here.storage.check),
+    )
+    encode, kind = choose_encoder(accept)
+    registry = _registry(_Told(rows, messages, stored))
+    return Response(await run_in_threadpool(encode, registry), headers={"Content-Type": kind})
+
+
+def _registry(told: Collector) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(told)
+    if timing.shared_folder():
+        # Nothing of memory and the like, then: the process that is asked cannot tell it of the others.
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    else:
+        registry.register(timing.SECONDS)
+        registry.register(PROCESS)
+    return registry
+
+
+@dataclass(frozen=True, eq=False)
+class _Told:
+    """The answers of one scrape in Prometheus' words; one that is text says why there is none."""
+
+    rows: _Rows | str
+    messages: Mapping[str, int] | str
+    stored: str | None
+
+    def collect(self) -> Iterator[Metric]:
+        """All that is known."""
+        yield InfoMetricFamily("copyist_build", "The version of this process", {"version": __version__})
+        answers = {"database": self.rows, "broker": self.messages, "storage": self.stored}
+        up = {part: not isinstance(answer, str) for part, answer in answers.items()}
+        yield _gauge("ocr_up", "Whether this part answers: 1 or 0", "part", up)
+        if not isinstance(self.messages, str):
+            depth = "Messages that lie in the broker and that no worker has fetched"
+            yield _gauge("ocr_queue_depth", depth, "queue", self.messages)
+        if not isinstance(self.rows, str):
+            yield from _of_work(self.rows.figures)
+            yield from _of_workers(self.rows.workers, self.rows.engines)
+
+
+def _of_work(found: Figures) -> Iterator[Metric]:
+    yield _gauge("ocr_jobs", "Jobs that are held now, by state", "status", found.jobs)
+    yield _gauge("ocr_pages", "Pages of the jobs that are held now, by state", "status", found.pages)
+    waiting = {queue: Waiting() for queue in (Queue.CPU.value, Queue.GPU.value)} | dict(found.waiting)
+    jobs = {queue: one.jobs for queue, one in waiting.items()}
+    yield _gauge("ocr_waiting_jobs", "Jobs whose file nobody has looked into yet", "queue", jobs)
+    pages = {queue: one.pages for queue, one in waiting.items()}
+    yield _gauge("ocr_waiting_pages", "Pages that nobody has begun to read", "queue", pages)
+    moment = now()
+    ages = {queue: max(0.0, (moment - (one.since or moment)).total_seconds()) for queue, one in waiting.items()}
+    yield _gauge("ocr_queue_oldest_seconds", "How long the oldest of these waits; 0 if there is none", "queue", ages)
+    overdue = "Pages whose reader has gone silent; beat puts them back within seconds"
+    yield GaugeMetricFamily("ocr_expired_leases", overdue, found.expired_leases)
+    recent = f"Of the last {figures.RECENT} readings that are held, those by this engine; not a count of all"
+    yield _gauge("ocr_recent_readings", recent, "engine", found.recent_readings)
+    yield GaugeMetricFamily("ocr_files", "Files that are held now; equal ones are kept once", found.files)
+    yield GaugeMetricFamily("ocr_files_bytes", "Bytes of these files", found.files_bytes)
+
+
+def _of_workers(workers: list[Worker], engines: list[EngineBody]) -> Iterator[Metric]:
+    count = {queue.value: 0 for queue in Queue}
+    capacity = dict(count)
+    for worker in workers:
+        for queue in worker.queues:
+            count[queue] = count.get(queue, 0) + 1
+            capacity[queue] = capacity.get(queue, 0) + worker.concurrency
+    yield _gauge("ocr_workers", "Living workers that serve this queue", "queue", count)
+    yield _gauge("ocr_worker_capacity", "Processes of these workers: pages at once", "queue", capacity)
+    ready = {engine.name: engine.ready for engine in engines}
+    yield _gauge("ocr_engine_ready", "Whether a living worker can read with it: 1 or 0", "engine", ready)
+    having = {engine.name: engine.workers for engine in engines}
+    yield _gauge("ocr_engine_workers", "Living workers that can read with it", "engine", having)
+
+
+def _gauge(name: str, documentation: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(name, documentation, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family

@@ -1,0 +1,81 @@
+"""Expiry: jobs whose time is over are deleted with all that is theirs, and workers that are long gone forgotten.
+
+When a job expires is written nowhere: it follows from its end and from ``KEEP_JOBS_DAYS``, so that a change of the
+setting counts at once, for jobs that ended long ago, too.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from datetime import datetime
+
+from copyist.db import jobs, presence
+from copyist.db.tables import now
+from copyist.errors import NotFound
+from copyist.queue.context import Context
+from copyist.settings import Settings
+
+log = logging.getLogger(__name__)
+
+LONGEST_PERIOD_S = 600.0
+BATCH = 200
+PAUSE_S = 0.01
+"""After each job. SQLite has one writer at a time and no queue for it: without a pause others wait for seconds."""
+
+
+def period_s(settings: Settings) -> float:
+    """The time between two rounds: shorter where jobs are kept so briefly that ten minutes more would count."""
+    keep = settings.keep_jobs
+    return min(LONGEST_PERIOD_S, max(1.0, keep.total_seconds() / 10)) if keep else LONGEST_PERIOD_S
+
+
+def expire(context: Context) -> bool:
+    """One round, of half a period at the longest; ``True`` if it deleted jobs and there are more.
+
+    Each job is deleted in a transaction of its own. One that cannot be, because the file store is away, waits for the
+    next round.
+    """
+    with context.db.write() as session:
+        presence.forget_gone(session)
+    keep = context.settings.keep_jobs
+    if keep is None:
+        return False
+    until = time.monotonic() + period_s(context.settings) / 2
+    deleted, failed, more = 0, 0, False
+    for job_id in _over_since(context, now() - keep):
+        if time.monotonic() > until:
+            more = True
+            break
+        try:
+            deleted += _forget(context, job_id)
+        except Exception:
+            failed += 1
+            if failed == 1:  # A file store that is away would fill the log with the others.
+                log.exception("job %s could not be deleted and is tried again later", job_id)
+        time.sleep(PAUSE_S)
+    if deleted or failed:
+        log.info("%d jobs were deleted, their time was over; %d could not be", deleted, failed)
+    return more and deleted > 0
+
+
+def _over_since(context: Context, moment: datetime) -> Iterator[str]:
+    """Jobs that had ended by ``moment``, each once, even where it cannot be deleted."""
+    after = None
+    while True:
+        with context.db.read() as session:
+            batch = jobs.over_since(session, moment, limit=BATCH, after=after)
+        for after in batch:
+            yield after[1]
+        if len(batch) < BATCH:
+            return
+
+
+def _forget(context: Context, job_id: str) -> bool:
+    try:
+        with context.db.write() as session:
+            jobs.forget(session, job_id, drop_file=context.storage.delete_file)
+    except NotFound:  # Somebody else has deleted it meanwhile.
+        return False
+    return True

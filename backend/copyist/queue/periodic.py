@@ -1,0 +1,57 @@
+"""What is due once in a while, and then once: however many beats there are, and however often they are started anew.
+
+Every beat asks after each sweep. The database says to one of them, once in a period, that it is its turn; so no period
+is lost or doubled when a beat stops and another goes on. The work is done in a thread of beat's process, so that the
+next sweep is in time while a file store is slow.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Thread
+from threading import enumerate as running
+
+from copyist.db import locks
+from copyist.queue import expiry
+from copyist.queue.context import Context
+from copyist.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Work:
+    """Something to do every ``period_s`` seconds. It says whether it wants to go on before the next period."""
+
+    name: str
+    period_s: float
+    do: Callable[[Context], bool]
+
+
+def works(settings: Settings) -> tuple[Work, ...]:
+    """All that there is to do."""
+    return (Work("expiry", expiry.period_s(settings), expiry.expire),)
+
+
+def start_due(context: Context) -> None:
+    """Start what is due and not under way in this process."""
+    busy = {thread.name for thread in running()}
+    for work in works(context.settings):
+        if work.name not in busy and _is_our_turn(context, work):
+            Thread(target=_do, args=(context, work), name=work.name, daemon=True).start()
+
+
+def _is_our_turn(context: Context, work: Work) -> bool:
+    with context.db.write() as session:
+        return locks.once(session, work.name, context.holder, work.period_s)
+
+
+def _do(context: Context, work: Work) -> None:
+    try:
+        if work.do(context):
+            with context.db.write() as session:
+                locks.release(session, work.name, context.holder)
+    except Exception:
+        log.exception("%s failed; it is tried again when it is next due", work.name)

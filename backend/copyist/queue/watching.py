@@ -1,0 +1,41 @@
+"""The application that Flower watches workers with: it knows the broker and the queues, and imports no engine.
+
+``celery -A copyist.queue.watching flower`` finds ``app`` here; ``copyist flower`` says the rest of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import kombu
+from celery import signals
+from celery.app import control
+
+from copyist import log as logs
+from copyist import settings as configuration
+from copyist.queue.routing import Queue, celery_app
+
+
+class Control(control.Control):  # type: ignore[misc]
+    """Celery's remote control, which gives up when the broker is away."""
+
+    def broadcast(self, *arguments: Any, **options: Any) -> Any:
+        """Send a command; Celery's own would try for ever, in a thread that Flower waits for when it is to stop."""
+        with self.app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0)
+        return super().broadcast(*arguments, **options)
+
+
+settings = configuration.load()
+app = celery_app(settings.redis_url)
+app.control_cls = Control
+# Flower shows the queues of the workers that it has met. Until it has met one, it shows these.
+app.conf.task_queues = [kombu.Queue(queue.value) for queue in Queue]
+
+
+@signals.setup_logging.connect
+def _logging(**_: Any) -> None:
+    logs.setup(settings.log_level, settings.log_format)
+
+
+logs.setup(settings.log_level, settings.log_format)

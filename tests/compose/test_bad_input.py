@@ -1,0 +1,178 @@
+"""What goes wrong on a host: a clear line, the reason in ``/readyz``, recovery by itself, and nothing lost."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import pytest
+
+from tests.compose.conftest import CPU
+from tests.compose.stack import PASSWORD, Stack, until
+from tests.servers import ROOT
+
+LETTER = ROOT / "tests" / "samples" / "letter.png"
+SMALL_DISKS = """
+volumes:
+  files: {driver_opts: {type: tmpfs, device: tmpfs, o: "size=8m,uid=10001,mode=0755"}}
+  postgres: {driver_opts: {type: tmpfs, device: tmpfs, o: "size=160m"}}
+  redis: {driver_opts: {type: tmpfs, device: tmpfs, o: "size=2m"}}
+services:
+  worker: {volumes: ["%(weights)s:/app/weights:ro"]}
+"""
+
+
+@pytest.fixture(scope="module")
+def stack(images: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Run a stack whose disks are small and whose weights are an empty folder that may not be written."""
+    folder = tmp_path_factory.mktemp("small")
+    (folder / "weights").mkdir()
+    override = folder / "override.yml"
+    override.write_text(SMALL_DISKS % {"weights": folder / "weights"})
+    with Stack("bad", CPU, override) as running:
+        running.compose("up", "--detach")
+        running.await_ready()
+        yield running
+
+
+def problems(stack: Stack) -> str:
+    """What ``/readyz`` complains of."""
+    return " ".join(stack.readiness().get("problems", []))
+
+
+def await_problem(stack: Stack, words: str, seconds: float = 60) -> None:
+    """Wait until ``/readyz`` says so, and the engine finds the API unhealthy for that reason."""
+    until(lambda: words in problems(stack), seconds, lambda: str(stack.readiness()))
+    until(lambda: stack.health("api")[0] == "unhealthy", 90, lambda: str(stack.health("api")))
+    assert words in stack.health("api")[1]
+
+
+def is_unhealthy(stack: Stack, part: str) -> bool:
+    """Whether the engine finds a part unhealthy."""
+    return stack.health(part)[0] == "unhealthy"
+
+
+def fill(stack: Stack, service: str, folder: str) -> None:
+    """Leave no room on the disk of a service."""
+    stack.compose("exec", "-T", service, "dd", "if=/dev/zero", f"of={folder}/filler", "bs=4k", check=False)
+
+
+@pytest.mark.parametrize("name", ["POSTGRES_PASSWORD", "FLOWER_USER", "FLOWER_PASSWORD"])
+def test_a_value_that_is_missing_in_env_is_named(engine: None, name: str) -> None:
+    with Stack("missing", CPU) as stack:
+        done = stack.compose("config", "--quiet", check=False, variables={name: ""})
+        stack.environment[name] = "anything, so that it can be taken down"
+    assert done.returncode != 0
+    assert name in done.stderr and ".env" in done.stderr
+
+
+def test_a_port_in_use_is_named_and_can_be_used_once_it_is_free(stack: Stack) -> None:
+    stack.compose("rm", "--stop", "--force", "api")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", stack.port))
+        taken.listen()
+        done = stack.compose("up", "--detach", "api", check=False)
+        assert done.returncode != 0
+        assert str(stack.port) in done.stderr and "in use" in done.stderr
+    stack.compose("up", "--detach", "api")
+    stack.await_ready()
+
+
+def test_a_wrong_password_for_postgres(stack: Stack) -> None:
+    def set_password(password: str) -> None:
+        stack.inside(
+            "postgres", "psql", "-U", "copyist", "-d", "copyist", "-c", f"ALTER ROLE copyist PASSWORD '{password}'"
+        )
+
+    job_id = stack.upload(LETTER)
+    set_password("another")
+    stack.compose("restart", "--timeout", "1", "api", "worker", "beat")
+    await_problem(stack, "refuses the password")
+    assert stack.client.get("/livez").status_code == 200
+    refused = stack.client.get(f"/api/jobs/{job_id}")
+    assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
+    for part in ("worker", "beat"):
+        until(partial(is_unhealthy, stack, part), 120, lambda: stack.logs("worker", "beat"))
+        assert "refuses the password" in stack.health(part)[1]
+        assert stack.logs(part).count("refuses the password") < 10
+    set_password(PASSWORD)
+    stack.await_ready()
+    assert stack.wait(job_id)["status"] == "completed"
+
+
+def test_a_wrong_password_from_the_first_start(stack: Stack) -> None:
+    """Somebody changed it in ``.env`` after the database had been made: ``up`` waits, says why, and goes on."""
+    stack.compose("down")
+    with ThreadPoolExecutor(1) as aside:
+        starting = aside.submit(stack.compose, "up", "--detach", variables={"POSTGRES_PASSWORD": "changed"})
+        await_problem(stack, "refuses the password", 90)
+        assert "refuses the password" in stack.logs("migrate")
+        stack.inside(
+            "postgres", "psql", "-U", "copyist", "-d", "copyist", "-c", "ALTER ROLE copyist PASSWORD 'changed'"
+        )
+        starting.result(120)
+    stack.await_ready()
+    stack.inside(
+        "postgres", "psql", "-U", "copyist", "-d", "copyist", "-c", f"ALTER ROLE copyist PASSWORD '{PASSWORD}'"
+    )
+    stack.compose("up", "--detach")
+    stack.await_ready()
+
+
+def test_redis_cannot_be_reached(stack: Stack) -> None:
+    stack.compose("stop", "redis")
+    await_problem(stack, "broker")
+    job_id = stack.upload(LETTER, text="force")
+    assert stack.job(job_id)["status"] == "pending"
+    stack.compose("start", "redis")
+    stack.await_ready()
+    assert stack.wait(job_id)["status"] == "completed"
+
+
+def test_the_disk_of_the_files_is_full(stack: Stack) -> None:
+    known = stack.inside("postgres", "psql", "-U", "copyist", "-d", "copyist", "-Atc", "SELECT count(*) FROM jobs")
+    fill(stack, "api", "/data")
+    with LETTER.open("rb") as content:
+        refused = stack.client.post("/api/jobs", files={"file": content.read() + b" made new"})
+    assert refused.status_code in (503, 507)
+    assert "disk is full" in refused.json()["detail"]
+    await_problem(stack, "disk is full")
+    assert (
+        stack.inside("postgres", "psql", "-U", "copyist", "-d", "copyist", "-Atc", "SELECT count(*) FROM jobs") == known
+    )
+    stack.inside("api", "rm", "/data/filler")
+    stack.await_ready()
+    assert stack.read(LETTER, text="force")["status"] == "completed"
+
+
+def test_the_disk_of_postgres_is_full(stack: Stack) -> None:
+    fill(stack, "postgres", "/var/lib/postgresql/data")
+    with LETTER.open("rb") as content:
+        sent = [
+            stack.client.post("/api/jobs", files={"file": content.read()}, data={"text": "force"}) for _ in range(3)
+        ]
+    assert {answer.status_code for answer in sent} <= {202, 503, 507}
+    stack.inside("postgres", "rm", "/var/lib/postgresql/data/filler")
+    stack.await_ready()
+    for answer in sent:
+        if answer.status_code == 202:
+            assert stack.wait(answer.json()["id"])["status"] == "completed"
+    assert stack.read(LETTER, text="force")["status"] == "completed"
+
+
+def test_the_disk_of_redis_is_full(stack: Stack) -> None:
+    fill(stack, "redis", "/data")
+    job_ids = [stack.upload(LETTER, text="force") for _ in range(3)]
+    stack.inside("redis", "rm", "/data/filler")
+    stack.await_ready()
+    assert [stack.wait(job_id)["status"] for job_id in job_ids] == ["completed"] * 3
+
+
+def test_weights_that_are_missing_or_may_not_be_written(stack: Stack) -> None:
+    assert "OCR engine dots is not ready" in stack.logs("worker")
+    done = stack.run("worker", "weights", "pull", "easyocr", check=False)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr and "/app/weights" in done.stderr + done.stdout
+    assert stack.read(LETTER, text="force")["status"] == "completed"

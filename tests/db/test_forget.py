@@ -1,0 +1,126 @@
+"""Forgetting jobs: what was theirs alone goes with them, and what others have stays, whoever else is at work."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select, text
+
+from copyist.db import jobs
+from copyist.db.session import Database
+from copyist.db.tables import Base, File, Job, Page, Reading, now
+from copyist.errors import NotFound
+from tests.db.conftest import MakeJob
+from tests.db.test_pages import claimed, finish
+
+SHA256 = "a" * 64
+
+
+def nothing(_: str) -> None:
+    """For jobs whose file has no bytes."""
+
+
+def forget(db: Database, job_id: str, drop_file: Callable[[str], None] = nothing) -> None:
+    with db.write() as session:
+        jobs.forget(session, job_id, drop_file=drop_file)
+
+
+def count(db: Database, table: type[Base]) -> int:
+    with db.read() as session:
+        return session.scalar(select(func.count()).select_from(table)) or 0
+
+
+def read_job(make_job: MakeJob, db: Database) -> str:
+    """A job of one page, read, whose reading is shared by all jobs with the same file."""
+    job_id = make_job(1)
+    finish(db, claimed(db, job_id), key="k")
+    return job_id
+
+
+def test_what_two_jobs_share_goes_with_the_last(db: Database, make_job: MakeJob) -> None:
+    first, last = read_job(make_job, db), read_job(make_job, db)
+    dropped: list[str] = []
+    forget(db, first, dropped.append)
+    assert ([count(db, table) for table in (Job, Page, Reading, File)], dropped) == ([1, 1, 1, 1], [])
+    forget(db, last, dropped.append)
+    assert ([count(db, table) for table in (Job, Page, Reading, File)], dropped) == ([0, 0, 0, 0], [SHA256])
+
+
+def test_a_job_stays_whose_file_cannot_be_deleted(db: Database, make_job: MakeJob) -> None:
+    job_id = read_job(make_job, db)
+
+    def fail(_: str) -> None:
+        raise OSError("the store is away")
+
+    with pytest.raises(OSError, match="away"):
+        forget(db, job_id, fail)
+    assert [count(db, table) for table in (Job, Page, Reading, File)] == [1, 1, 1, 1]
+
+
+def test_who_comes_too_late_hears_that_there_is_no_such_job(db: Database, make_job: MakeJob) -> None:
+    job_id = read_job(make_job, db)
+    forget(db, job_id)
+    with pytest.raises(NotFound):
+        forget(db, job_id)
+
+
+def test_of_two_jobs_forgotten_at_once_one_takes_the_file_along(db: Database, make_job: MakeJob) -> None:
+    first, second = read_job(make_job, db), read_job(make_job, db)
+    dropped: list[str] = []
+    with ThreadPoolExecutor(1) as pool:
+        with db.write() as session:
+            jobs.forget(session, first, drop_file=dropped.append)
+            other = pool.submit(forget, db, second, dropped.append)
+            _await_blocked(db, other)
+        other.result(10)
+    assert dropped == [SHA256]
+    assert [count(db, table) for table in (Job, Page, Reading, File)] == [0, 0, 0, 0]
+
+
+def test_an_upload_waits_for_who_is_about_to_forget_its_file(db: Database, make_job: MakeJob) -> None:
+    job_id = read_job(make_job, db)
+    with ThreadPoolExecutor(1) as pool:
+        with db.write() as session:
+            session.get_one(File, SHA256, with_for_update=True)
+            upload = pool.submit(make_job)
+            _await_blocked(db, upload)
+            jobs.forget(session, job_id, drop_file=nothing)
+        new = upload.result(10)
+    with db.read() as session:
+        assert session.get_one(File, jobs.get(session, new).file_sha256).sha256 == SHA256
+
+
+def _await_blocked(db: Database, future: Future[object]) -> None:
+    """Give a transaction that has to wait the time to come so far: PostgreSQL tells, SQLite lets nobody begin."""
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    for _ in range(200):
+        if future.done():
+            return
+        if db.engine.dialect.name == "sqlite":
+            time.sleep(0.2)
+            return
+        with db.engine.connect() as connection:
+            if connection.scalar(waiting):
+                return
+        time.sleep(0.02)
+    raise AssertionError("nobody waits")
+
+
+def test_only_ended_jobs_are_over_and_each_is_told_once(db: Database, make_job: MakeJob) -> None:
+    ended = [read_job(make_job, db) for _ in range(3)]
+    make_job(1)
+    make_job()
+    cancelled = make_job()
+    with db.write() as session:
+        jobs.cancel(session, cancelled)
+    found, after = [], None
+    with db.read() as session:
+        while batch := jobs.over_since(session, now(), limit=2, after=after):
+            found += [job_id for _, job_id in batch]
+            after = batch[-1]
+        assert jobs.over_since(session, now() - timedelta(hours=1), limit=9) == []
+    assert found == [*ended, cancelled]
