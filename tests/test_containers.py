@@ -50,7 +50,7 @@ def test_every_image_runs_as_a_user_and_is_looked_after() -> None:
         assert re.search(r"^USER (?!root|0)\w+", text, re.MULTILINE)
         assert "\nHEALTHCHECK " in text
         assert re.search(r'^ENTRYPOINT \["', text, re.MULTILINE), "a shell would keep signals to itself"
-        assert {image for image in re.findall(r"^FROM (\S+)", text, re.MULTILINE)} <= {
+        assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) <= {
             "scratch",
             "python:3.11-slim-bookworm",
         }

@@ -69,6 +69,23 @@ class Mode(StrEnum):
     PAPER = "paper"
 
 
+class Outcome(StrEnum):
+    """How one try of one engine on a page ended, as the page's trail tells it."""
+
+    READ = "read"
+    KEPT_OTHER = "kept_other"
+    """It read the page, but another engine's reading was kept."""
+    NOT_READY = "not_ready"
+    FAILED = "failed"
+    GARBAGE = "garbage"
+    TIMED_OUT = "timed_out"
+    CRASHED = "crashed"
+    """Its process died while the rest of the worker lived: the engine's own doing."""
+    LOST = "lost"
+    """The whole worker was gone: killed, or without power. Nobody's fault that we know of."""
+    CACHED = "cached"
+
+
 class TextPolicy(StrEnum):
     """What to do with the text layer of a PDF page: use a real one, never use it, or use nothing else."""
 

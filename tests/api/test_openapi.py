@@ -99,7 +99,7 @@ def test_examples_are_what_the_models_take() -> None:
 def test_statuses_and_headers_are_those_that_occur(document: dict[str, Any]) -> None:
     paths = document["paths"]
     submit = paths["/api/jobs"]["post"]["responses"]
-    assert submit.keys() == {"202", "400", "413", "415", "422", "503", "default"}
+    assert submit.keys() == {"202", "400", "413", "415", "422", "503", "507", "default"}
     assert submit["202"]["headers"].keys() == {"Location", "Retry-After"}
     assert submit["503"]["headers"].keys() == {"Retry-After"}
     assert paths["/api/jobs/{job_id}"]["delete"]["responses"].keys() == {"202", "204", "404", "503", "default"}

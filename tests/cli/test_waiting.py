@@ -78,7 +78,9 @@ def test_a_storage_that_cannot_be_written_is_waited_for(tmp_path: Path) -> None:
     settings = configuration.load(storage_url=place.as_uri())
 
     def make_room() -> None:
+        until = time.monotonic() + 10
         while "The storage does not answer" not in str(pulse.ailment("worker")):
+            assert time.monotonic() < until
             time.sleep(0.01)
         (tmp_path / "file").unlink()
 

@@ -54,6 +54,7 @@ UPLOAD = (
     errors.InvalidOption,
     errors.DamagedFile,
     errors.Encrypted,
+    errors.StorageFull,
     problems.InvalidRequest,
 )
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -19,6 +18,7 @@ import numpy.typing as npt
 
 from copyist.document import Decoding as Decoding
 from copyist.document import Mode as Mode
+from copyist.document import Outcome as Outcome
 from copyist.document import Page
 
 
@@ -179,23 +179,6 @@ class Engine(Protocol):
     def close(self) -> None:
         """Give back memory and devices."""
         ...
-
-
-class Outcome(StrEnum):
-    """How one try of one engine on a page ended."""
-
-    READ = "read"
-    KEPT_OTHER = "kept_other"
-    """It read the page, but another engine's reading was kept."""
-    NOT_READY = "not_ready"
-    FAILED = "failed"
-    GARBAGE = "garbage"
-    TIMED_OUT = "timed_out"
-    CRASHED = "crashed"
-    """Its process died while the rest of the worker lived: the engine's own doing."""
-    LOST = "lost"
-    """The whole worker was gone: killed, or without power. Nobody's fault that we know of."""
-    CACHED = "cached"
 
 
 FAULTS = frozenset({Outcome.FAILED, Outcome.GARBAGE, Outcome.TIMED_OUT, Outcome.CRASHED})

@@ -28,7 +28,7 @@ from copyist import log as logs  # noqa: E402
 from copyist import pulse  # noqa: E402
 from copyist import settings as configuration  # noqa: E402
 from copyist.db import presence  # noqa: E402
-from copyist.engines.base import Outcome  # noqa: E402
+from copyist.document import Outcome  # noqa: E402
 from copyist.engines.chain import chain_order  # noqa: E402
 from copyist.engines.registry import Registry  # noqa: E402
 from copyist.engines.setup import engine_settings  # noqa: E402
@@ -37,7 +37,7 @@ from copyist.lifeline import end_with_parent  # noqa: E402
 from copyist.queue import upkeep  # noqa: E402
 from copyist.queue.context import context, forget_parent  # noqa: E402
 from copyist.queue.reading import LOADING_S  # noqa: E402
-from copyist.queue.routing import SWEEP, Queue, celery_app  # noqa: E402
+from copyist.queue.routing import Queue, celery_app  # noqa: E402
 from copyist.queue.together import TAKE_ALONG_S  # noqa: E402
 from copyist.queue.warmup import take_a_gpu, warm_up  # noqa: E402
 from copyist.reasons import Trouble, why  # noqa: E402
@@ -92,9 +92,6 @@ app.conf.update(
     worker_send_task_events=bool(settings.flower_user),
     worker_soft_shutdown_timeout=10,
     worker_cancel_long_running_tasks_on_connection_loss=False,
-    beat_scheduler="copyist.queue.beat:Scheduler",
-    beat_schedule={"sweep": {"task": SWEEP, "schedule": settings.sweep_interval_s}},
-    beat_max_loop_interval=settings.sweep_interval_s,
 )
 
 SHOW_EVERY_S = 5.0

@@ -13,7 +13,7 @@ from celery.beat import PersistentScheduler
 from sqlalchemy.exc import SQLAlchemyError
 
 from copyist import pulse
-from copyist.queue.context import context
+from copyist.queue.footing import footing
 from copyist.queue.periodic import start_due
 from copyist.queue.routing import SWEEP
 from copyist.queue.upkeep import run_sweep
@@ -41,10 +41,10 @@ class Scheduler(PersistentScheduler):  # type: ignore[misc]
     def _sweep(self) -> str | None:
         """Sweep, and give what went wrong."""
         try:
-            run_sweep(context())
-            start_due(context())
+            run_sweep(footing())
+            start_due(footing())
             _database.over()
-            context().sender.check()
+            footing().sender.check()
         except redis.RedisError as error:
             return f"The broker does not answer: {why(error)}."
         except SQLAlchemyError as error:

@@ -1,11 +1,9 @@
-"""What a process of the queue works with: settings, database, storage, the broker, the engines."""
+"""What a worker's process works with: what it stands on, and the engines."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,7 +11,6 @@ from typing import Any
 
 from copyist import settings as configuration
 from copyist.db import migrate
-from copyist.db.session import Database
 from copyist.document import Decoding, Mode
 from copyist.engines.base import Availability, ReadOptions, Stop
 from copyist.engines.chain import Chain
@@ -22,25 +19,20 @@ from copyist.engines.registry import Registry, State
 from copyist.engines.setup import engine_settings, make_chain
 from copyist.pipeline.flow import render_settings
 from copyist.queue.board import Board
-from copyist.queue.routing import Queue, Sender, celery_app
+from copyist.queue.footing import Footing, connect
+from copyist.queue.routing import Queue
 from copyist.settings import Settings
-from copyist.storage import Storage
 
 MEMORIES = ("cpu", "cuda")
 """Devices of engines that load their model themselves; others name the address of who does."""
 
 
 @dataclass
-class Context:
+class Context(Footing):
     """One per process."""
 
-    settings: Settings
-    db: Database
-    storage: Storage
-    sender: Sender
     registry: Registry
     board: Board
-    holder: str
     found: dict[str, Availability] = field(default_factory=dict)
     """Engines whose models lie in this machine's memory, as they were when they were last found ready."""
 
@@ -147,15 +139,7 @@ def build(settings: Settings) -> Context:
         on_state=lambda name, state: board.tell(name, state),
     )
     board = _inherited[0].board if _inherited else Board(registry.names)
-    return Context(
-        settings=settings,
-        db=Database(settings.database),
-        storage=Storage(settings.storage),
-        sender=Sender(celery_app(settings.redis_url), settings.redis_url),
-        registry=registry,
-        board=board,
-        holder=f"{socket.gethostname()}:{os.getpid()}",
-    )
+    return Context(**vars(connect(settings)), registry=registry, board=board)
 
 
 @cache

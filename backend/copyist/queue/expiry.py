@@ -14,7 +14,7 @@ from datetime import datetime
 from copyist.db import jobs, presence
 from copyist.db.tables import now
 from copyist.errors import NotFound
-from copyist.queue.context import Context
+from copyist.queue.footing import Footing
 from copyist.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -31,25 +31,25 @@ def period_s(settings: Settings) -> float:
     return min(LONGEST_PERIOD_S, max(1.0, keep.total_seconds() / 10)) if keep else LONGEST_PERIOD_S
 
 
-def expire(context: Context) -> bool:
+def expire(here: Footing) -> bool:
     """One round, of half a period at the longest; ``True`` if it deleted jobs and there are more.
 
     Each job is deleted in a transaction of its own. One that cannot be, because the file store is away, waits for the
     next round.
     """
-    with context.db.write() as session:
+    with here.db.write() as session:
         presence.forget_gone(session)
-    keep = context.settings.keep_jobs
+    keep = here.settings.keep_jobs
     if keep is None:
         return False
-    until = time.monotonic() + period_s(context.settings) / 2
+    until = time.monotonic() + period_s(here.settings) / 2
     deleted, failed, more = 0, 0, False
-    for job_id in _over_since(context, now() - keep):
+    for job_id in _over_since(here, now() - keep):
         if time.monotonic() > until:
             more = True
             break
         try:
-            deleted += _forget(context, job_id)
+            deleted += _forget(here, job_id)
         except Exception:
             failed += 1
             if failed == 1:  # A file store that is away would fill the log with the others.
@@ -60,11 +60,11 @@ def expire(context: Context) -> bool:
     return more and deleted > 0
 
 
-def _over_since(context: Context, moment: datetime) -> Iterator[str]:
+def _over_since(here: Footing, moment: datetime) -> Iterator[str]:
     """Jobs that had ended by ``moment``, each once, even where it cannot be deleted."""
     after = None
     while True:
-        with context.db.read() as session:
+        with here.db.read() as session:
             batch = jobs.over_since(session, moment, limit=BATCH, after=after)
         for after in batch:
             yield after[1]
@@ -72,10 +72,10 @@ def _over_since(context: Context, moment: datetime) -> Iterator[str]:
             return
 
 
-def _forget(context: Context, job_id: str) -> bool:
+def _forget(here: Footing, job_id: str) -> bool:
     try:
-        with context.db.write() as session:
-            jobs.forget(session, job_id, drop_file=context.storage.delete_file)
+        with here.db.write() as session:
+            jobs.forget(session, job_id, drop_file=here.storage.delete_file)
     except NotFound:  # Somebody else has deleted it meanwhile.
         return False
     return True

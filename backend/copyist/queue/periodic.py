@@ -15,7 +15,7 @@ from threading import enumerate as running
 
 from copyist.db import locks
 from copyist.queue import expiry
-from copyist.queue.context import Context
+from copyist.queue.footing import Footing
 from copyist.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ class Work:
 
     name: str
     period_s: float
-    do: Callable[[Context], bool]
+    do: Callable[[Footing], bool]
 
 
 def works(settings: Settings) -> tuple[Work, ...]:
@@ -35,23 +35,23 @@ def works(settings: Settings) -> tuple[Work, ...]:
     return (Work("expiry", expiry.period_s(settings), expiry.expire),)
 
 
-def start_due(context: Context) -> None:
+def start_due(here: Footing) -> None:
     """Start what is due and not under way in this process."""
     busy = {thread.name for thread in running()}
-    for work in works(context.settings):
-        if work.name not in busy and _is_our_turn(context, work):
-            Thread(target=_do, args=(context, work), name=work.name, daemon=True).start()
+    for work in works(here.settings):
+        if work.name not in busy and _is_our_turn(here, work):
+            Thread(target=_do, args=(here, work), name=work.name, daemon=True).start()
 
 
-def _is_our_turn(context: Context, work: Work) -> bool:
-    with context.db.write() as session:
-        return locks.once(session, work.name, context.holder, work.period_s)
+def _is_our_turn(here: Footing, work: Work) -> bool:
+    with here.db.write() as session:
+        return locks.once(session, work.name, here.holder, work.period_s)
 
 
-def _do(context: Context, work: Work) -> None:
+def _do(here: Footing, work: Work) -> None:
     try:
-        if work.do(context):
-            with context.db.write() as session:
-                locks.release(session, work.name, context.holder)
+        if work.do(here):
+            with here.db.write() as session:
+                locks.release(session, work.name, here.holder)
     except Exception:
         log.exception("%s failed; it is tried again when it is next due", work.name)

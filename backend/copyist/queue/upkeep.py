@@ -15,8 +15,8 @@ import redis
 from copyist.db import jobs, locks, pages, presence, sweep
 from copyist.db.pages import Lease
 from copyist.db.tables import Job, now
-from copyist.engines.base import Outcome
-from copyist.queue.context import Context
+from copyist.document import Outcome
+from copyist.queue.footing import Footing
 from copyist.queue.routing import News, Queue
 
 log = logging.getLogger(__name__)
@@ -28,83 +28,83 @@ SMALLEST_WINDOW = 4
 """Pages of one job that are in flight at the least."""
 
 
-def window(context: Context, capacity: dict[str, int], queue: str) -> int:
+def window(here: Footing, capacity: dict[str, int], queue: str) -> int:
     """How many pages of one job may be in flight: twice what the workers of its queue can read at once."""
-    return context.settings.page_window or max(SMALLEST_WINDOW, 2 * capacity.get(queue, 0))
+    return here.settings.page_window or max(SMALLEST_WINDOW, 2 * capacity.get(queue, 0))
 
 
-def run_sweep(context: Context) -> None:
+def run_sweep(here: Footing) -> None:
     """One round."""
-    with context.db.write() as session:
-        if not locks.acquire(session, LOCK, context.holder, LONGEST_SWEEP_S):
+    with here.db.write() as session:
+        if not locks.acquire(session, LOCK, here.holder, LONGEST_SWEEP_S):
             return
     try:
-        _sweep(context)
+        _sweep(here)
     finally:
-        with context.db.write() as session:
-            locks.release(session, LOCK, context.holder)
+        with here.db.write() as session:
+            locks.release(session, LOCK, here.holder)
 
 
-def _sweep(context: Context) -> None:
-    recover_expired(context)
-    reroute_orphans(context)
-    bring_home(context)
+def _sweep(here: Footing) -> None:
+    recover_expired(here)
+    reroute_orphans(here)
+    bring_home(here)
     try:
-        context.sender.check()
+        here.sender.check()
     except (redis.RedisError, OSError):
         log.warning("the broker cannot be reached; what waits is sent when it is back")
         return
-    find_lost(context)
-    send_unsent(context)
+    find_lost(here)
+    send_unsent(here)
 
 
-def recover_expired(context: Context) -> None:
+def recover_expired(here: Footing) -> None:
     """Leases that ran out: their workers are gone."""
-    with context.db.read() as session:
+    with here.db.read() as session:
         leases, intakes = pages.expired(session), sweep.expired_intakes(session)
     for lease in leases:
-        recover_page(context, lease, Outcome.LOST)
+        recover_page(here, lease, Outcome.LOST)
     for job_id in intakes:
-        recover_intake(context, job_id)
+        recover_intake(here, job_id)
 
 
-def recover_page(context: Context, lease: Lease, outcome: Outcome | None) -> None:
+def recover_page(here: Footing, lease: Lease, outcome: Outcome | None) -> None:
     """Put a page back whose reader is gone, or give it up."""
     log.warning("page %d of job %s is put back: %s", lease.number, lease.job_id, outcome or "its reading failed")
-    with context.db.write() as session:
-        ended = pages.recover(session, lease, outcome=outcome, max_attempts=context.settings.page_attempts)
+    with here.db.write() as session:
+        ended = pages.recover(session, lease, outcome=outcome, max_attempts=here.settings.page_attempts)
     if ended:
-        context.sender.ring(lease.job_id, News.ENDED)
+        here.sender.ring(lease.job_id, News.ENDED)
 
 
-def recover_intake(context: Context, job_id: str) -> None:
+def recover_intake(here: Footing, job_id: str) -> None:
     """Put a job back whose intake is gone, or give it up."""
     log.warning("the intake of job %s lost its worker", job_id)
-    with context.db.write() as session:
-        ended = jobs.recover_intake(session, job_id, max_attempts=context.settings.page_attempts)
+    with here.db.write() as session:
+        ended = jobs.recover_intake(session, job_id, max_attempts=here.settings.page_attempts)
     if ended:
-        context.sender.ring(job_id, News.ENDED)
+        here.sender.ring(job_id, News.ENDED)
 
 
-def recover_task(context: Context, task_id: str, outcome: Outcome | None) -> None:
+def recover_task(here: Footing, task_id: str, outcome: Outcome | None) -> None:
     """A Celery task failed, or its process died: put back all that it had in hand.
 
     After a death it is sent again at once. What failed of a fault of ours waits for the next sweep, so that its
     attempts are not used up in a moment. What goes by, as a full disk, does not come here: see ``reading.is_ours``.
     """
-    with context.db.read() as session:
+    with here.db.read() as session:
         leases, intakes = pages.held_by_task(session, task_id), sweep.intakes_of_task(session, task_id)
     for lease in leases:
-        recover_page(context, lease, outcome)
+        recover_page(here, lease, outcome)
     for job_id in intakes:
-        recover_intake(context, job_id)
+        recover_intake(here, job_id)
     if outcome is not None:
-        send_unsent(context)
+        send_unsent(here)
 
 
-def reroute_orphans(context: Context) -> None:
+def reroute_orphans(here: Footing) -> None:
     """Work on a queue that no living worker serves goes to one that somebody does, down the chain."""
-    with context.db.write() as session:
+    with here.db.write() as session:
         capacity = presence.capacity(session)
         for orphan in sweep.open_queues(session) - capacity.keys():
             for target in (Queue.CPU.value, Queue.GPU.value):
@@ -114,9 +114,9 @@ def reroute_orphans(context: Context) -> None:
                     break
 
 
-def bring_home(context: Context) -> None:
+def bring_home(here: Footing) -> None:
     """Pages that belong on a GPU and wait elsewhere go there, once a worker with an engine for it has appeared."""
-    with context.db.write() as session:
+    with here.db.write() as session:
         served = presence.on_gpu(session)
         for queue, home in sweep.strangers(session):
             if home in served:
@@ -124,53 +124,53 @@ def bring_home(context: Context) -> None:
                 sweep.reroute(session, queue, home, home=home)
 
 
-def find_lost(context: Context) -> None:
+def find_lost(here: Footing) -> None:
     """Where the broker holds fewer messages than we sent and nobody took, some were lost: those are sent again."""
-    before = now() - timedelta(seconds=context.settings.resend_after_s)
+    before = now() - timedelta(seconds=here.settings.resend_after_s)
     for queue in (Queue.CPU, Queue.GPU):
-        with context.db.read() as session:
+        with here.db.read() as session:
             old, sent = sweep.sent_waiting(session, queue, before), sweep.sent_waiting(session, queue, now())
-        missing = min(old, sent - context.sender.waiting(queue)) if old else 0
+        missing = min(old, sent - here.sender.waiting(queue)) if old else 0
         if missing > 0:
             log.warning("%d messages of queue %s were lost; sending again", missing, queue)
-            with context.db.write() as session:
+            with here.db.write() as session:
                 sweep.unsend_oldest(session, queue, before, missing)
 
 
-def send_unsent(context: Context) -> None:
+def send_unsent(here: Footing) -> None:
     """Send every job and page that waits and was not sent, pages within their job's window."""
-    with context.db.write() as session:
+    with here.db.write() as session:
         unsent = sweep.unsent_jobs(session)
     for job in unsent:
-        if not context.sender.intake(job.id, queue=job.queue, priority=job.priority):
+        if not here.sender.intake(job.id, queue=job.queue, priority=job.priority):
             return  # The broker is away; what is marked as sent is found to be lost when it is back.
-    with context.db.read() as session:
+    with here.db.read() as session:
         with_room, capacity = sweep.jobs_with_room(session), presence.capacity(session)
     for job in with_room:
-        if not fill_window(context, job, window(context, capacity, job.queue)):
+        if not fill_window(here, job, window(here, capacity, job.queue)):
             return
 
 
-def fill_window(context: Context, job: Job, size: int) -> bool:
+def fill_window(here: Footing, job: Job, size: int) -> bool:
     """Send pages of a job until its window is full; close the job if nothing is open any more.
 
     ``False`` when the broker cannot be reached.
     """
-    with context.db.write() as session:
+    with here.db.write() as session:
         locked = session.get(Job, job.id, with_for_update=True)
         if locked is None:
             return True
         ended = jobs.close_if_read(session, locked)
         numbers = [] if ended else pages.take_to_send(session, job.id, size - pages.in_flight(session, job.id))
     if ended:
-        context.sender.ring(job.id, News.ENDED)
-    return context.sender.pages(job.id, numbers, queue=job.queue, priority=job.priority)
+        here.sender.ring(job.id, News.ENDED)
+    return here.sender.pages(job.id, numbers, queue=job.queue, priority=job.priority)
 
 
-def give_back(context: Context, task_ids: Iterable[str]) -> None:
+def give_back(here: Footing, task_ids: Iterable[str]) -> None:
     """This worker stops: what its tasks had in hand goes back, and the attempt is not counted."""
     for task_id in task_ids:
-        with context.db.write() as session:
+        with here.db.write() as session:
             for lease in pages.held_by_task(session, task_id):
                 log.info("page %d of job %s is given back", lease.number, lease.job_id)
                 pages.give_back(session, lease)

@@ -27,9 +27,10 @@ from copyist.db import jobs
 from copyist.db.states import JobStatus
 from copyist.db.tables import Job
 from copyist.document import Document
-from copyist.errors import CopyistError, FileTooLarge, MalformedForm, NotFound, Unavailable
+from copyist.errors import CopyistError, FileTooLarge, MalformedForm, NotFound, StorageFull, Unavailable
 from copyist.exports.todo import Task, find_tasks
 from copyist.queue.routing import Priority
+from copyist.reasons import is_full
 
 router = APIRouter(prefix="/api", tags=["task notes"])
 
@@ -121,7 +122,7 @@ def _refusal(cause: Exception) -> CopyistError | None:
     if isinstance(cause, RequestValidationError):
         return problems.refusal(cause)
     if isinstance(cause, HTTPException):
-        return MalformedForm() if cause.status_code == 400 else None
+        return MalformedForm() if cause.status_code == 400 and not is_full(cause) else None
     return cause if isinstance(cause, CopyistError) and cause.status < 500 else None
 
 
@@ -134,7 +135,7 @@ upload_router = APIRouter(route_class=_OldErrors)
     "/upload/",
     status_code=201,
     summary="Upload a photo of a task note",
-    responses=openapi.answers(FileTooLarge, Unavailable) | NOT_TAKEN,
+    responses=openapi.answers(FileTooLarge, StorageFull, Unavailable) | NOT_TAKEN,
 )
 def upload(here: Here, image: Annotated[UploadFile, File(json_schema_extra={"format": "binary"})]) -> Accepted:
     """201 with the `transaction_id`; 400 with `{"error": {"image": [...]}}` for a file that cannot be read."""

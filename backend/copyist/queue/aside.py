@@ -1,6 +1,7 @@
-"""The application that Flower watches workers with: it knows the broker and the queues, and imports no engine.
+"""The application of those who read no page, beat and Flower: it knows the broker and the queues, and no engine.
 
-``celery -A copyist.queue.watching flower`` finds ``app`` here; ``copyist flower`` says the rest of it.
+``celery -A copyist.queue.aside beat`` and ``flower`` find ``app`` here; ``copyist beat`` and ``copyist flower`` say the
+rest of it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from celery.app import control
 
 from copyist import log as logs
 from copyist import settings as configuration
-from copyist.queue.routing import Queue, celery_app
+from copyist.queue.routing import SWEEP, Queue, celery_app
 
 
 class Control(control.Control):  # type: ignore[misc]
@@ -31,6 +32,12 @@ app = celery_app(settings.redis_url)
 app.control_cls = Control
 # Flower shows the queues of the workers that it has met. Until it has met one, it shows these.
 app.conf.task_queues = [kombu.Queue(queue.value) for queue in Queue]
+app.conf.update(
+    worker_hijack_root_logger=False,
+    beat_scheduler="copyist.queue.beat:Scheduler",
+    beat_schedule={"sweep": {"task": SWEEP, "schedule": settings.sweep_interval_s}},
+    beat_max_loop_interval=settings.sweep_interval_s,
+)
 
 
 @signals.setup_logging.connect
