@@ -75,7 +75,17 @@ class Stack:
         self, *arguments: str, check: bool = True, timeout: float = 900, variables: Mapping[str, str] = NONE
     ) -> subprocess.CompletedProcess[str]:
         """Run ``docker compose ARGUMENTS``; what it printed is in the error when it fails."""
-        command = ["docker", "compose", "--progress", "quiet", "--project-directory", str(ROOT), *self._files]
+        command = [
+            "docker",
+            "compose",
+            "--ansi",
+            "never",
+            "--progress",
+            "quiet",
+            "--project-directory",
+            str(ROOT),
+            *self._files,
+        ]
         done = subprocess.run(
             [*command, "--project-name", self.name, *arguments],
             env={**self.environment, **variables},
@@ -85,6 +95,8 @@ class Stack:
             timeout=timeout,
             check=False,
         )
+        # Some versions end each line of a progress that nobody sees.
+        done.stdout = done.stdout.replace("\x1b[2K", "")
         if check and done.returncode:
             raise AssertionError(f"docker compose {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}")
         return done

@@ -59,7 +59,7 @@ def fill(stack: Stack, service: str, folder: str) -> None:
     stack.compose("exec", "-T", service, "dd", "if=/dev/zero", f"of={folder}/filler", "bs=4k", check=False)
 
 
-@pytest.mark.parametrize("name", ["POSTGRES_PASSWORD", "FLOWER_USER", "FLOWER_PASSWORD"])
+@pytest.mark.parametrize("name", ["POSTGRES_PASSWORD", "FLOWER_PASSWORD"])
 def test_a_value_that_is_missing_in_env_is_named(engine: None, name: str) -> None:
     with Stack("missing", CPU) as stack:
         done = stack.compose("config", "--quiet", check=False, variables={name: ""})

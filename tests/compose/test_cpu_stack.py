@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import jiwer
 import pikepdf
@@ -27,20 +27,21 @@ PARTS = ("api", "worker", "beat", "flower", "postgres", "redis")
 PAGES = 24
 
 
-@pytest.fixture(scope="module")
-def long_scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a scan of many pages, which keeps workers busy for a while."""
-    path = tmp_path_factory.mktemp("scan") / "long.pdf"
+@pytest.fixture
+def long_scan(tmp_path: Path) -> Path:
+    """Return a scan of many pages, which keeps workers busy for a while, and of which no page was read before."""
+    path = tmp_path / "long.pdf"
     with pikepdf.open(SAMPLES / "scan.pdf") as scan, pikepdf.new() as long:
         for number in range(PAGES):
             long.pages.append(scan.pages[number % len(scan.pages)])
+        long.docinfo["/Title"] = uuid4().hex
         long.save(path)
     return path
 
 
 def read_long(stack: Stack, path: Path) -> str:
     """Send the long scan to be read anew, page by page, and wait until it is on its way; gives the job's id."""
-    job_id = stack.upload(path, engine="tesseract", text="force", metadata=json.dumps({"at": time.time()}))
+    job_id = stack.upload(path, engine="tesseract", text="force")
     until(lambda: stack.job(job_id)["progress"]["pages_done"] > 0, 120)
     return job_id
 
@@ -161,7 +162,7 @@ def test_flower_asks_for_a_password_and_tells_of_tasks_queues_and_workers(stack:
 
     until(lambda: any(job_id in str(task["kwargs"]) for task in tasks()), 30, lambda: str(tasks())[:2000])
     assert {task["name"] for task in tasks()} <= {"copyist.intake", "copyist.read_page", "copyist.draw_page"}
-    assert len(stack.flower.get("/api/workers").json()) == 1
+    assert len(stack.flower.get("/api/workers", params={"refresh": "1"}).json()) == 1
     queues = {queue["name"] for queue in stack.flower.get("/api/queues/length").json()["active_queues"]}
     assert queues == {"cpu", "pictures"}
     stack.compose("restart", "flower")
