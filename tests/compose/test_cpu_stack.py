@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -125,6 +126,15 @@ def test_it_reads_the_projects_samples(stack: Stack) -> None:
     for entry in good:
         truth = "\n".join(entry["truth"])
         assert jiwer.cer(truth, stack.text(jobs[entry["file"]])) < 0.1, entry["file"]
+
+
+def test_it_reads_a_long_scan(stack: Stack, long_scan: Path) -> None:
+    began = time.monotonic()
+    job = finished(stack, stack.upload(long_scan, engine="tesseract", text="force"))
+    note(
+        "one worker of two processes, scans with Tesseract", f"{60 * PAGES / (time.monotonic() - began):.0f} pages/min"
+    )
+    assert not job["degraded"]
 
 
 def test_it_takes_in_the_collected_samples(stack: Stack, samples_dir: Path) -> None:

@@ -82,8 +82,7 @@ def beat() -> None:
         waiting.starting("beat")
     except ConfigurationError as error:
         raise stop(error.detail, os.EX_CONFIG) from error
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    become("celery", "-A", "copyist.queue.aside", "-q", "beat", "--pidfile", "", "-s", str(settings.data_dir / "beat"))
+    become("celery", "-A", "copyist.queue.aside", "-q", "beat", "--pidfile", "")
 
 
 def become(module: str, *arguments: str) -> None:

@@ -9,7 +9,7 @@ import logging
 from typing import Any
 
 import redis
-from celery.beat import PersistentScheduler
+from celery import beat
 from sqlalchemy.exc import SQLAlchemyError
 
 from copyist import pulse
@@ -23,8 +23,11 @@ log = logging.getLogger(__name__)
 _database = Trouble(log, "the database")
 
 
-class Scheduler(PersistentScheduler):  # type: ignore[misc]
-    """Celery's scheduler, which keeps its times in a file, with the sweep done on the spot."""
+class Scheduler(beat.Scheduler):  # type: ignore[misc]
+    """Celery's scheduler with the sweep done on the spot.
+
+    It keeps no file of its times: the sweep comes every few seconds, and when the rest was done stands in the database.
+    """
 
     producer = None
     """Celery's own would wait for the broker before the first sweep. A task that is sent takes one from the pool."""
