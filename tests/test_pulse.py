@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -81,14 +82,13 @@ def test_a_part_works_on_where_nothing_can_be_written(folder: Path, monkeypatch:
     assert pulse.ailment("worker") == "It has given no sign of life yet."
 
 
-@pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answer]:
-    """Return a way to say what ``/readyz`` answers from now on; a proxy in the environment must not be asked."""
-    found: list[tuple[int, bytes]] = []
+@contextmanager
+def answering(path: str, answer: Callable[[], tuple[int, bytes]]) -> Iterator[int]:
+    """Answer at one path of this machine, at the port that is given, until the end of the block."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            status, body = found[-1] if self.path == "/readyz" else (404, b"")
+            status, body = answer() if self.path == path else (404, b"")
             self.send_response(status)
             self.end_headers()
             self.wfile.write(body)
@@ -99,11 +99,19 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answer]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        monkeypatch.setenv("PORT", str(server.server_address[1]))
-        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
-        yield lambda status, body: found.append((status, body))
+        yield server.server_address[1]
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answer]:
+    """Return a way to say what ``/readyz`` answers from now on; a proxy in the environment must not be asked."""
+    found: list[tuple[int, bytes]] = []
+    with answering("/readyz", lambda: found[-1]) as port:
+        monkeypatch.setenv("PORT", str(port))
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+        yield lambda status, body: found.append((status, body))
 
 
 def test_the_api_is_asked_whether_it_is_ready(api: Answer) -> None:
@@ -119,6 +127,17 @@ def test_the_api_is_asked_whether_it_is_ready(api: Answer) -> None:
 def test_an_api_that_is_not_there_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", str(free_port()))
     assert "The API does not answer" in str(pulse.ailment("api"))
+
+
+@pytest.mark.parametrize("prefix", ["", "flower", "/flower/"])
+def test_flower_is_asked_where_its_prefix_puts_it(monkeypatch: pytest.MonkeyPatch, prefix: str) -> None:
+    monkeypatch.setenv("FLOWER_URL_PREFIX", prefix)
+    with answering("/flower/healthcheck" if prefix else "/healthcheck", lambda: (200, b"OK")) as port:
+        monkeypatch.setenv("FLOWER_PORT", str(port))
+        assert pulse.ailment("flower") is None
+        monkeypatch.setenv("FLOWER_URL_PREFIX", "elsewhere")
+        assert pulse.ailment("flower") == "Flower is not ready: it answers 404."
+    assert str(pulse.ailment("flower")).startswith("Flower does not answer")
 
 
 def test_the_command_ends_with_what_it_found(folder: Path) -> None:

@@ -1,8 +1,8 @@
 """A sign of life, for whoever asks whether a part is well: a container engine, a supervisor.
 
-A part writes it every few seconds into a small file; ``python -m copyist.pulse worker|beat|api`` reads it and ends with
-0, or says in one line what is wrong and ends with 1. The API needs no file: it answers ``/readyz``. Only the standard
-library is used, so that a check made every few seconds costs next to nothing.
+A part writes it every few seconds into a small file; ``python -m copyist.pulse worker|beat|api|flower`` reads it and ends
+with 0, or says in one line what is wrong and ends with 1. API and Flower need no file: one answers ``/readyz``, the other
+``/healthcheck``. Only the standard library is used, so that a check made every few seconds costs next to nothing.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ def beat(part: str, problem: str | None) -> None:
 def ailment(part: str, older_than_s: float = OLDER_THAN_S) -> str | None:
     """What is wrong with ``part`` in one line, ``None`` when it is well."""
     if part == "api":
-        return _ask_the_api()
+        return _ask("The API", f"{os.environ.get('PORT') or 8000}/readyz")
+    if part == "flower":
+        path = f"{os.environ.get('FLOWER_URL_PREFIX', '')}/healthcheck".strip("/")
+        return _ask("Flower", f"{os.environ.get('FLOWER_PORT') or 5555}/{path}")
     try:
         seen = json.loads(_file(part).read_text(encoding="utf-8"))
         age_s, problem = time.time() - seen["at"], seen["problem"]
@@ -79,20 +82,20 @@ def _broker_answers() -> bool:
     return True
 
 
-def _ask_the_api() -> str | None:
-    """What ``/readyz`` on this machine complains about."""
+def _ask(whom: str, where: str) -> str | None:
+    """What is wrong with the answer at a port and path of this machine."""
     from http.client import HTTPException
     from urllib import error, request
 
     # A proxy that the environment names has no way to this machine's own addresses.
     opener = request.build_opener(request.ProxyHandler({}))
     try:
-        with opener.open(f"http://127.0.0.1:{os.environ.get('PORT') or 8000}/readyz", timeout=ANSWER_S):
+        with opener.open(f"http://127.0.0.1:{where}", timeout=ANSWER_S):
             return None
     except error.HTTPError as answer:
-        return _problems(answer.read()) or f"The API is not ready: it answers {answer.code}."
+        return _problems(answer.read()) or f"{whom} is not ready: it answers {answer.code}."
     except (OSError, HTTPException) as failure:
-        return f"The API does not answer ({getattr(failure, 'reason', None) or type(failure).__name__})."
+        return f"{whom} does not answer ({getattr(failure, 'reason', None) or type(failure).__name__})."
 
 
 def _problems(body: bytes) -> str:
@@ -105,7 +108,7 @@ def _problems(body: bytes) -> str:
 def main() -> None:
     """Check the part that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m copyist.pulse", description="Is a part of Copyist well?")
-    parser.add_argument("part", choices=("worker", "beat", "api"))
+    parser.add_argument("part", choices=("worker", "beat", "api", "flower"))
     parser.add_argument("--older-than", type=float, default=OLDER_THAN_S, metavar="SECONDS")
     asked = parser.parse_args()
     if problem := ailment(asked.part, asked.older_than):

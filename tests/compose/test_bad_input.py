@@ -54,6 +54,16 @@ def is_unhealthy(stack: Stack, part: str) -> bool:
     return stack.health(part)[0] == "unhealthy"
 
 
+def set_password(stack: Stack, password: str) -> None:
+    """Tell the database another password for the service."""
+    sql(stack, f"ALTER ROLE copyist PASSWORD '{password}'")
+
+
+def sql(stack: Stack, statement: str) -> str:
+    """What PostgreSQL answers."""
+    return stack.inside("postgres", "psql", "-U", "copyist", "-d", "copyist", "-Atc", statement)
+
+
 def fill(stack: Stack, service: str, folder: str) -> None:
     """Leave no room on the disk of a service."""
     stack.compose("exec", "-T", service, "dd", "if=/dev/zero", f"of={folder}/filler", "bs=4k", check=False)
@@ -71,6 +81,7 @@ def test_a_value_that_is_missing_in_env_is_named(engine: None, name: str) -> Non
 def test_a_port_in_use_is_named_and_can_be_used_once_it_is_free(stack: Stack) -> None:
     stack.compose("rm", "--stop", "--force", "api")
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", stack.port))
         taken.listen()
         done = stack.compose("up", "--detach", "api", check=False)
@@ -81,13 +92,8 @@ def test_a_port_in_use_is_named_and_can_be_used_once_it_is_free(stack: Stack) ->
 
 
 def test_a_wrong_password_for_postgres(stack: Stack) -> None:
-    def set_password(password: str) -> None:
-        stack.inside(
-            "postgres", "psql", "-U", "copyist", "-d", "copyist", "-c", f"ALTER ROLE copyist PASSWORD '{password}'"
-        )
-
     job_id = stack.upload(LETTER)
-    set_password("another")
+    set_password(stack, "another")
     stack.compose("restart", "--timeout", "1", "api", "worker", "beat")
     await_problem(stack, "refuses the password")
     assert stack.client.get("/livez").status_code == 200
@@ -97,28 +103,21 @@ def test_a_wrong_password_for_postgres(stack: Stack) -> None:
         until(partial(is_unhealthy, stack, part), 120, lambda: stack.logs("worker", "beat"))
         assert "refuses the password" in stack.health(part)[1]
         assert stack.logs(part).count("refuses the password") < 10
-    set_password(PASSWORD)
+    set_password(stack, PASSWORD)
     stack.await_ready()
     assert stack.wait(job_id)["status"] == "completed"
 
 
-def test_a_wrong_password_from_the_first_start(stack: Stack) -> None:
+def test_a_wrong_password_from_the_first_start(images: None) -> None:
     """Somebody changed it in ``.env`` after the database had been made: ``up`` waits, says why, and goes on."""
-    stack.compose("down")
-    with ThreadPoolExecutor(1) as aside:
+    with Stack("first", CPU) as stack, ThreadPoolExecutor(1) as aside:
+        stack.compose("up", "--detach", "--wait", "postgres")
         starting = aside.submit(stack.compose, "up", "--detach", variables={"POSTGRES_PASSWORD": "changed"})
         await_problem(stack, "refuses the password", 90)
         assert "refuses the password" in stack.logs("migrate")
-        stack.inside(
-            "postgres", "psql", "-U", "copyist", "-d", "copyist", "-c", "ALTER ROLE copyist PASSWORD 'changed'"
-        )
+        set_password(stack, "changed")
         starting.result(120)
-    stack.await_ready()
-    stack.inside(
-        "postgres", "psql", "-U", "copyist", "-d", "copyist", "-c", f"ALTER ROLE copyist PASSWORD '{PASSWORD}'"
-    )
-    stack.compose("up", "--detach")
-    stack.await_ready()
+        stack.await_ready()
 
 
 def test_redis_cannot_be_reached(stack: Stack) -> None:
@@ -132,16 +131,14 @@ def test_redis_cannot_be_reached(stack: Stack) -> None:
 
 
 def test_the_disk_of_the_files_is_full(stack: Stack) -> None:
-    known = stack.inside("postgres", "psql", "-U", "copyist", "-d", "copyist", "-Atc", "SELECT count(*) FROM jobs")
+    known = sql(stack, "SELECT count(*) FROM jobs")
     fill(stack, "api", "/data")
     with LETTER.open("rb") as content:
         refused = stack.client.post("/api/jobs", files={"file": content.read() + b" made new"})
     assert refused.status_code in (503, 507)
     assert "disk is full" in refused.json()["detail"]
     await_problem(stack, "disk is full")
-    assert (
-        stack.inside("postgres", "psql", "-U", "copyist", "-d", "copyist", "-Atc", "SELECT count(*) FROM jobs") == known
-    )
+    assert sql(stack, "SELECT count(*) FROM jobs") == known
     stack.inside("api", "rm", "/data/filler")
     stack.await_ready()
     assert stack.read(LETTER, text="force")["status"] == "completed"
@@ -149,10 +146,9 @@ def test_the_disk_of_the_files_is_full(stack: Stack) -> None:
 
 def test_the_disk_of_postgres_is_full(stack: Stack) -> None:
     fill(stack, "postgres", "/var/lib/postgresql/data")
-    with LETTER.open("rb") as content:
-        sent = [
-            stack.client.post("/api/jobs", files={"file": content.read()}, data={"text": "force"}) for _ in range(3)
-        ]
+    sent = [
+        stack.client.post("/api/jobs", files={"file": LETTER.read_bytes()}, data={"text": "force"}) for _ in range(3)
+    ]
     assert {answer.status_code for answer in sent} <= {202, 503, 507}
     stack.inside("postgres", "rm", "/var/lib/postgresql/data/filler")
     stack.await_ready()
