@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from sqlalchemy import make_url, text
 
 from copyist.db import migrate
 from copyist.db.session import Database
-from copyist.errors import CopyistError
+from copyist.errors import ConfigurationError, CopyistError
 from copyist.queue.routing import Sender, celery_app
 from copyist.reasons import Trouble, is_full, known, why
 from copyist.storage import Storage
@@ -90,6 +91,11 @@ def test_a_server_that_has_just_been_started(message: str) -> None:
     assert why(error) == "it is just starting or stopping"
 
 
+@pytest.mark.parametrize("message", ["SSL connection has been closed unexpectedly", "SSL SYSCALL error: EOF detected"])
+def test_an_encrypted_connection_that_breaks_off(message: str) -> None:
+    assert why(Exception(message)) == "it broke the connection off"
+
+
 def test_redis(redis_url: str) -> None:
     assert why(met(broker(f"redis://127.0.0.1:{free_port()}"))) == NOT_THERE
     assert why(met(broker("redis://nowhere.invalid"))) == UNKNOWN_HOST
@@ -112,6 +118,14 @@ def test_redis(redis_url: str) -> None:
         finally:
             client.replicaof("NO", "ONE")
     broker(redis_url).check()
+
+
+@pytest.mark.parametrize("url", ["redis://:s3cret/@host:6379", "redis://:s3cret#@host", "s3cret"])
+def test_an_address_that_is_none_is_refused_without_a_word_of_it(url: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        celery_app(url)
+    assert "s3cret" not in "".join(traceback.format_exception_only(refused.value)) + refused.value.detail
+    assert refused.value.__suppress_context__, "the parser's error would be printed with it"
 
 
 def test_a_redis_whose_disk_is_full(tmp_path: Path) -> None:

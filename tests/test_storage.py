@@ -13,8 +13,10 @@ import pytest
 
 from copyist import storage
 from copyist.errors import StorageFull, Unavailable
+from copyist.settings import Settings
 from copyist.storage import Storage
 from tests.away import small_disk
+from tests.servers import free_port
 
 CONTENT = b"a page of a book" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -40,6 +42,7 @@ def test_what_is_put_comes_back(blobs: Storage) -> None:
 
 
 def test_libraries_get_a_file(blobs: Storage) -> None:
+    blobs.check()
     with pytest.raises(FileNotFoundError), blobs.local(KEY):
         pass
     blobs.put(KEY, io.BytesIO(CONTENT))
@@ -86,6 +89,51 @@ def test_a_folder_that_cannot_be_made_may_come_later(tmp_path: Path) -> None:
     (tmp_path / "blobs").unlink()
     blobs.put(KEY, CONTENT)
     assert blobs.get(KEY) == CONTENT
+
+
+def test_a_folder_that_is_away_says_nothing_of_its_files(tmp_path: Path) -> None:
+    blobs = Storage((tmp_path / "blobs").as_uri())
+    blobs.put(KEY, CONTENT)
+    (tmp_path / "blobs").rename(tmp_path / "away")
+    with pytest.raises(Unavailable), blobs.local(KEY):
+        pass
+    (tmp_path / "away").rename(tmp_path / "blobs")
+    with blobs.local(KEY) as path:
+        assert path.read_bytes() == CONTENT
+
+
+def test_a_file_that_there_is_no_room_to_fetch_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blobs = Storage("memory:///")
+    blobs.put(KEY, bytes(2_000_000))
+    with small_disk(tmp_path / "small") as disk:
+        monkeypatch.setattr(tempfile, "tempdir", str(disk.folder))
+        with pytest.raises(StorageFull), blobs.local(KEY):
+            pass
+        assert [path for path in disk.folder.rglob("*") if path.is_file()] == []
+
+
+def test_what_a_killed_process_was_fetching_goes_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    blobs = Storage("memory:///")
+    blobs.put(KEY, CONTENT)
+    with blobs.local(KEY) as path:
+        for name, age_s in (("part-old", storage.ABANDONED_S + 1), ("part-new", 1)):
+            path.with_name(name).touch()
+            os.utime(path.with_name(name), (time.time() - age_s,) * 2)
+    blobs.put(storage.picture_key(SHA256, 1), b"x")
+    with blobs.local(storage.picture_key(SHA256, 1)):
+        assert {one.name for one in path.parent.iterdir()} >= {"part-new", path.name}
+        assert not path.with_name("part-old").exists()
+
+
+def test_a_store_that_is_away_is_given_up_before_its_waiter_is_taken_for_hung(monkeypatch: pytest.MonkeyPatch) -> None:
+    aws = {"ACCESS_KEY_ID": "k", "SECRET_ACCESS_KEY": "s", "REGION": "r", "ALLOW_HTTP": "true"}
+    for name, value in (aws | {"ENDPOINT": f"http://127.0.0.1:{free_port()}"}).items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    blobs, began = Storage("s3://bucket"), time.monotonic()
+    with pytest.raises(Unavailable):
+        blobs.get(KEY)
+    assert time.monotonic() - began < Settings(_env_file=None).intake_timeout_s / 3
 
 
 def test_hashing_rewinds() -> None:

@@ -162,7 +162,7 @@ class Stack:
 
     def await_ready(self, seconds: float = 120) -> dict[str, Any]:
         """Wait until everything behind the API answers."""
-        until(lambda: self.readiness().get("status") == "ready", seconds, lambda: f"{self.readiness()}\n{self.logs()}")
+        until(lambda: self.readiness().get("status") == "ready", seconds, lambda: f"{self.readiness()}\n{self.logs()[-4000:]}")
         return self.readiness()
 
     def upload(self, path: Path, **fields: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 
 import pytest
@@ -45,13 +46,13 @@ def problems(stack: Stack) -> str:
 def await_problem(stack: Stack, words: str, seconds: float = 60) -> None:
     """Wait until ``/readyz`` says so, and the engine finds the API unhealthy for that reason."""
     until(lambda: words in problems(stack), seconds, lambda: str(stack.readiness()))
-    until(lambda: stack.health("api")[0] == "unhealthy", 90, lambda: str(stack.health("api")))
-    assert words in stack.health("api")[1]
+    until(lambda: is_unhealthy(stack, "api", words), 90, lambda: str(stack.health("api")))
 
 
-def is_unhealthy(stack: Stack, part: str) -> bool:
-    """Whether the engine finds a part unhealthy."""
-    return stack.health(part)[0] == "unhealthy"
+def is_unhealthy(stack: Stack, part: str, words: str) -> bool:
+    """Whether the engine finds a part unhealthy, and for this reason."""
+    state, said = stack.health(part)
+    return state == "unhealthy" and words in said
 
 
 def set_password(stack: Stack, password: str) -> None:
@@ -64,9 +65,13 @@ def sql(stack: Stack, statement: str) -> str:
     return stack.inside("postgres", "psql", "-U", "copyist", "-d", "copyist", "-Atc", statement)
 
 
-def fill(stack: Stack, service: str, folder: str) -> None:
-    """Leave no room on the disk of a service."""
+@contextmanager
+def no_room(stack: Stack, service: str, folder: str) -> Iterator[None]:
+    """Leave no room on the disk of a service, and make some in the end."""
     stack.compose("exec", "-T", service, "dd", "if=/dev/zero", f"of={folder}/filler", "bs=4k", check=False)
+    yield
+    stack.inside(service, "rm", f"{folder}/filler")
+    stack.await_ready()
 
 
 @pytest.mark.parametrize("name", ["POSTGRES_PASSWORD", "FLOWER_PASSWORD"])
@@ -100,8 +105,7 @@ def test_a_wrong_password_for_postgres(stack: Stack) -> None:
     refused = stack.client.get(f"/api/jobs/{job_id}")
     assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
     for part in ("worker", "beat"):
-        until(partial(is_unhealthy, stack, part), 120, lambda: stack.logs("worker", "beat"))
-        assert "refuses the password" in stack.health(part)[1]
+        until(partial(is_unhealthy, stack, part, "refuses the password"), 120, lambda: stack.logs("worker", "beat"))
         assert stack.logs(part).count("refuses the password") < 10
     set_password(stack, PASSWORD)
     stack.await_ready()
@@ -132,26 +136,18 @@ def test_redis_cannot_be_reached(stack: Stack) -> None:
 
 def test_the_disk_of_the_files_is_full(stack: Stack) -> None:
     known = sql(stack, "SELECT count(*) FROM jobs")
-    fill(stack, "api", "/data")
-    with LETTER.open("rb") as content:
-        refused = stack.client.post("/api/jobs", files={"file": content.read() + b" made new"})
-    assert refused.status_code in (503, 507)
-    assert "disk is full" in refused.json()["detail"]
-    await_problem(stack, "disk is full")
-    assert sql(stack, "SELECT count(*) FROM jobs") == known
-    stack.inside("api", "rm", "/data/filler")
-    stack.await_ready()
+    with no_room(stack, "api", "/data"):
+        refused = stack.client.post("/api/jobs", files={"file": LETTER.read_bytes() + b" made new"})
+        assert (refused.status_code, refused.json()["code"]) == (507, "storage_full")
+        await_problem(stack, "disk is full")
+        assert sql(stack, "SELECT count(*) FROM jobs") == known
     assert stack.read(LETTER, text="force")["status"] == "completed"
 
 
 def test_the_disk_of_postgres_is_full(stack: Stack) -> None:
-    fill(stack, "postgres", "/var/lib/postgresql/data")
-    sent = [
-        stack.client.post("/api/jobs", files={"file": LETTER.read_bytes()}, data={"text": "force"}) for _ in range(3)
-    ]
+    with no_room(stack, "postgres", "/var/lib/postgresql/data"):
+        sent = [stack.client.post("/api/jobs", files={"file": LETTER.read_bytes()}) for _ in range(3)]
     assert {answer.status_code for answer in sent} <= {202, 503, 507}
-    stack.inside("postgres", "rm", "/var/lib/postgresql/data/filler")
-    stack.await_ready()
     for answer in sent:
         if answer.status_code == 202:
             assert stack.wait(answer.json()["id"])["status"] == "completed"
@@ -159,10 +155,8 @@ def test_the_disk_of_postgres_is_full(stack: Stack) -> None:
 
 
 def test_the_disk_of_redis_is_full(stack: Stack) -> None:
-    fill(stack, "redis", "/data")
-    job_ids = [stack.upload(LETTER, text="force") for _ in range(3)]
-    stack.inside("redis", "rm", "/data/filler")
-    stack.await_ready()
+    with no_room(stack, "redis", "/data"):
+        job_ids = [stack.upload(LETTER) for _ in range(3)]
     assert [stack.wait(job_id)["status"] for job_id in job_ids] == ["completed"] * 3
 
 

@@ -38,3 +38,13 @@ def test_a_period_can_be_ended_by_whose_turn_it_was(db: Database) -> None:
         with db.write() as session:
             locks.release(session, "work", holder)
         assert once(db, "c") is free
+
+
+def test_what_was_taken_by_a_clock_that_was_wrong_is_free(db: Database) -> None:
+    for name in ("work", "sweeper"):
+        with db.write() as session:
+            assert locks.once(session, name, "a", seconds=3600)
+    assert once(db, "b", seconds=60)
+    with db.write() as session:
+        assert locks.acquire(session, "sweeper", "b", 60)
+        assert not locks.acquire(session, "sweeper", "c", 31), "half as long is nobody's error"

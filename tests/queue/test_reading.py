@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event, update
+from sqlalchemy import event, text, update
 from sqlalchemy.exc import DataError, OperationalError, ProgrammingError
 
 from copyist import document, storage
@@ -137,6 +138,16 @@ def test_a_picture_waits_for_room(here: Context, store: Troubled) -> None:
     assert here.storage.get(storage.picture_key(SHA256, 1))
 
 
+def test_a_picture_waits_for_its_file(here: Context, store: Troubled, monkeypatch: pytest.MonkeyPatch) -> None:
+    job_id = make_job(here, 1, kind="png")
+    with monkeypatch.context() as half:
+        half.setattr(store, "put", partial(Storage.put, store))
+        store.trouble = Unavailable(what="The storage")
+        drawing.draw(here, job_id, 1)
+    store.trouble = None
+    assert here.storage.get(storage.picture_key(SHA256, 1)) is None, "an empty one would say that there is none, ever"
+
+
 def test_a_fault_of_the_page_is_still_counted(here: Context, store: Troubled) -> None:
     job_id = make_job(here, 1, kind="png")
     with here.db.write() as session:
@@ -159,6 +170,20 @@ def test_a_page_is_given_back_when_the_database_has_come_back(monkeypatch: pytes
     with reading.uncounted_if_ours(give_back):
         raise refused("server closed the connection unexpectedly")
     assert given == [True]
+
+
+def test_a_connection_that_broke_is_ours_in_whatever_words() -> None:
+    broken = OperationalError("SELECT 1", {}, Exception("in words of some driver"), connection_invalidated=True)
+    given: list[bool] = []
+    with reading.uncounted_if_ours(lambda: given.append(True)):
+        raise broken
+    assert given
+
+
+def test_what_stands_on_a_page_is_no_reason(here: Context) -> None:
+    with pytest.raises(OperationalError) as found, here.db.write() as session:
+        session.execute(text("INSERT INTO nowhere VALUES (:text)"), {"text": "the disk is full"})
+    assert not reading.is_ours(found.value)
 
 
 def refused(message: str) -> OperationalError:

@@ -15,7 +15,7 @@ from copyist.db.states import JobStatus, PageStatus
 from copyist.db.tables import Job, Page, now
 from copyist.engines.base import Outcome
 from copyist.queue.context import Context
-from copyist.queue.upkeep import give_back, recover_task, run_sweep
+from copyist.queue.upkeep import give_back, recover_intake, recover_task, run_sweep
 from tests.queue.rows import make_job
 
 
@@ -89,14 +89,16 @@ def test_an_intake_that_was_put_back_is_sent_once_and_again_if_that_is_lost(
     assert messages(broker) == [(job_id, None)]
 
 
-def test_a_worker_that_stops_gives_its_pages_back_uncounted(context: Context) -> None:
-    job_id = make_job(context, 1)
+def test_a_worker_that_stops_gives_back_what_it_has_in_hand_uncounted(context: Context) -> None:
+    job_id, intake = make_job(context, 1), make_job(context)
     with context.db.write() as session:
         pages.claim(session, job_id, 1, token="task-1.a", lease_s=60, max_attempts=3)
+        jobs.claim_intake(session, intake, token="task-1.b", lease_s=60, max_attempts=3)
     give_back(context, ["task-1"])
     with context.db.read() as session:
-        page = session.get_one(Page, (job_id, 1))
+        page, job = session.get_one(Page, (job_id, 1)), session.get_one(Job, intake)
     assert (page.status, page.attempts, page.lease_token) == (PageStatus.PENDING, 0, None)
+    assert (job.attempts, job.lease_token, job.sent_at) == (0, None, None)
 
 
 def test_the_window_is_filled_and_no_more(context: Context, broker: redis.Redis) -> None:
@@ -114,6 +116,34 @@ def test_a_lease_that_ran_out_is_recovered(context: Context, broker: redis.Redis
     assert messages(broker) == [(job_id, 1)]
     with context.db.read() as session:
         assert session.get_one(Page, (job_id, 1)).status == PageStatus.PENDING
+
+
+def test_an_intake_that_somebody_else_has_by_now_is_left_to_him(context: Context) -> None:
+    job_id = make_job(context)
+    with context.db.write() as session:
+        assert jobs.claim_intake(session, job_id, token="dead", lease_s=-1, max_attempts=3)
+        assert jobs.claim_intake(session, job_id, token="alive", lease_s=60, max_attempts=3)
+    recover_intake(context, job_id, "dead")
+    with context.db.read() as session:
+        assert jobs.get(session, job_id).lease_token == "alive"
+
+
+def test_an_intake_that_was_put_back_is_free_for_one_whose_clock_is_behind(context: Context) -> None:
+    job_id = make_job(context)
+    with context.db.write() as session:
+        assert jobs.claim_intake(session, job_id, token="t.1", lease_s=60, max_attempts=3)
+        jobs.give_back_intake(session, job_id, "t.1")
+        session.execute(update(Job).values(lease_until=now() + timedelta(minutes=5)))
+        assert jobs.claim_intake(session, job_id, token="t.2", lease_s=60, max_attempts=3)
+
+
+def test_what_was_tried_too_often_for_a_limit_set_later_does_not_wait_for_ever(context: Context) -> None:
+    reading, intake = make_job(context, 1), make_job(context)
+    with context.db.write() as session:
+        session.execute(update(Page).values(attempts=2))
+        session.execute(update(Job).where(Job.id == intake).values(attempts=2))
+        assert pages.claim(session, reading, 1, token="t", lease_s=60, max_attempts=1)
+        assert jobs.claim_intake(session, intake, token="t", lease_s=60, max_attempts=1)
 
 
 def test_an_intake_that_dies_three_times_fails_its_job(context: Context) -> None:
