@@ -79,6 +79,22 @@ def test_a_worker_has_longer_to_stop_than_it_takes(services: dict[str, Any]) -> 
     assert app.conf.worker_soft_shutdown_timeout < int(services["worker"]["stop_grace_period"].removesuffix("s")) / 2
 
 
+def test_only_the_api_puts_durations_together(services: dict[str, Any]) -> None:
+    """Flower counts with the same library, and fails at each event where the folder is named and missing."""
+    told = [name for name, part in services.items() if "PROMETHEUS_MULTIPROC_DIR" in str(part.get("environment"))]
+    assert told == ["api"]
+    assert "PROMETHEUS_MULTIPROC_DIR" not in (ROOT / ".env").read_text()
+    # A container's memory is empty after each start, as the library wants its folder to be.
+    assert services["api"]["environment"]["PROMETHEUS_MULTIPROC_DIR"].startswith("/dev/shm/")
+
+
+def test_wheels_have_a_folder_of_their_own(services: dict[str, Any]) -> None:
+    """A build fetches PyTorch anew when anything in it changes, so no Dockerfile may stand there."""
+    place = services["worker"]["build"]["additional_contexts"]["wheels"]
+    folder = ROOT / place.removeprefix("${WHEELS_DIR:-").removesuffix("}")
+    assert [path.name for path in folder.iterdir() if path.suffix != ".whl"] == ["README.md"]
+
+
 def test_nothing_but_what_images_are_made_of_goes_to_the_builder() -> None:
     lines = [line for line in Path(ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
     assert lines[0] == "*"

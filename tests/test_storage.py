@@ -5,8 +5,12 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import socket
 import tempfile
+import threading
 import time
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -16,7 +20,6 @@ from copyist.errors import StorageFull, Unavailable
 from copyist.settings import Settings
 from copyist.storage import Storage
 from tests.away import small_disk
-from tests.servers import free_port
 
 CONTENT = b"a page of a book" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -126,14 +129,44 @@ def test_what_a_killed_process_was_fetching_goes_after_a_while(tmp_path: Path, m
         assert not path.with_name("part-old").exists()
 
 
-def test_a_store_that_is_away_is_given_up_before_its_waiter_is_taken_for_hung(monkeypatch: pytest.MonkeyPatch) -> None:
-    aws = {"ACCESS_KEY_ID": "k", "SECRET_ACCESS_KEY": "s", "REGION": "r", "ALLOW_HTTP": "true"}
-    for name, value in (aws | {"ENDPOINT": f"http://127.0.0.1:{free_port()}"}).items():
+def test_a_store_that_hangs_is_given_up_before_its_waiter_is_taken_for_hung(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert storage.RETRY_WITHIN.total_seconds() + 30 < Settings(_env_file=None).intake_timeout_s
+    monkeypatch.setattr(storage, "RETRY_WITHIN", timedelta(seconds=0.5))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        blobs, began = store_at(silent.getsockname()[1], monkeypatch), time.monotonic()
+        with pytest.raises(Unavailable):
+            blobs.get(KEY)
+    assert time.monotonic() - began < 3
+
+
+def store_at(port: int, monkeypatch: pytest.MonkeyPatch) -> Storage:
+    """A store elsewhere that has 0.3 s to answer."""
+    aws = {"ACCESS_KEY_ID": "k", "SECRET_ACCESS_KEY": "s", "REGION": "r", "ALLOW_HTTP": "true", "TIMEOUT": "300ms"}
+    for name, value in (aws | {"ENDPOINT": f"http://127.0.0.1:{port}"}).items():
         monkeypatch.setenv(f"AWS_{name}", value)
-    blobs, began = Storage("s3://bucket"), time.monotonic()
-    with pytest.raises(Unavailable):
-        blobs.get(KEY)
-    assert time.monotonic() - began < Settings(_env_file=None).intake_timeout_s / 3
+    return Storage("s3://bucket")
+
+
+class WithoutBucket(BaseHTTPRequestHandler):
+    """A store that has just been made, or that runs without its disk."""
+
+    def do_GET(self) -> None:
+        self.send_response(404)
+        self.end_headers()
+        self.wfile.write(b"<Error><Code>NoSuchBucket</Code><Message>There is none.</Message></Error>")
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def test_a_bucket_that_is_away_says_nothing_of_its_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    with HTTPServer(("127.0.0.1", 0), WithoutBucket) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        blobs = store_at(server.server_port, monkeypatch)
+        for find in (lambda: blobs.get(KEY), lambda: blobs.local(KEY).__enter__()):
+            with pytest.raises(Unavailable):
+                find()
+        server.shutdown()
 
 
 def test_hashing_rewinds() -> None:

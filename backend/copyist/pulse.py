@@ -1,7 +1,7 @@
 """A sign of life, for whoever asks whether a part is well: a container engine, a supervisor.
 
-A part writes it every few seconds into a small file; ``python -m copyist.pulse worker|beat|api|flower`` reads it and ends
-with 0, or says in one line what is wrong and ends with 1. API and Flower need no file: one answers ``/readyz``, the other
+A part writes it every few seconds into a small file; ``python -m copyist.pulse worker|beat|api|flower`` reads it and
+ends with 0, or says in one line what is wrong and ends with 1. API and Flower need no file: they answer ``/readyz`` and
 ``/healthcheck``. Only the standard library is used, so that a check made every few seconds costs next to nothing.
 """
 
@@ -39,7 +39,7 @@ def ailment(part: str, older_than_s: float = OLDER_THAN_S) -> str | None:
     if part == "api":
         return _ask("The API", f"{os.environ.get('PORT') or 8000}/readyz")
     if part == "flower":
-        path = f"{os.environ.get('FLOWER_URL_PREFIX', '')}/healthcheck".strip("/")
+        path = f"{os.environ.get('FLOWER_URL_PREFIX', '').strip('/')}/healthcheck".lstrip("/")
         return _ask("Flower", f"{os.environ.get('FLOWER_PORT') or 5555}/{path}")
     try:
         seen = json.loads(_file(part).read_text(encoding="utf-8"))

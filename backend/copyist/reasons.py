@@ -33,10 +33,10 @@ KNOWN = {
     r"disk I/O error": "its disk cannot be used; it may be full",
     r"Connection refused|No such file or directory|No route to host|Network is unreachable": "nothing answers there; "
     "it may not be running",
-    r"database is locked": "somebody else keeps it busy",
+    r"database is locked|deadlock detected": "somebody else keeps it busy",
     r"tim(ed?|e)[ -]?out": "it does not answer in time",
-    r"closed the connection|connection (already )?closed|terminating connection|connection reset|broken pipe": "it "
-    "broke the connection off",
+    r"closed the connection|connection (already |has been )?closed|terminating connection|connection reset|broken pipe|"
+    r"EOF detected": "it broke the connection off",
 }
 """Regular expression to sentence, the first that is found counts."""
 

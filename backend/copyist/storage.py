@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -26,6 +27,11 @@ from copyist.reasons import is_full
 
 CHUNK_BYTES = 1 << 20
 PART = "part-"
+ABANDONED_S = 3600.0
+"""A part that nobody has written to for so long is of a process that was killed while it fetched."""
+RETRY_WITHIN = timedelta(seconds=20)
+"""How long a remote store is asked again; the last time may take obstore's 30 s. That it is away has to be found out
+within ``INTAKE_TIMEOUT_S``: whoever still waits for it then is taken for hung, which is laid at the page's door."""
 NOT_THERE = (NotFoundError, FileNotFoundError)
 """A local store raises the second for what a remote one calls the first."""
 
@@ -64,7 +70,7 @@ class Storage:
         self._root = Path(unquote(parts.path)) if parts.scheme == "file" else None
         if self._root is None:
             try:
-                self._store = from_url(url)
+                self._store = from_url(url, retry_config={"retry_timeout": RETRY_WITHIN})
             except (BaseError, ValueError) as error:
                 problem = "STORAGE_URL names no store. Use file:///folder or s3://bucket/prefix."
                 raise ConfigurationError(problem=problem) from error
@@ -117,15 +123,19 @@ class Storage:
         A local store hands out its own file. From a remote store the blob is fetched into a cache folder of this
         machine, once, so that the pages of one document do not fetch it again and again.
         """
-        if self._root is not None:
-            path = self._root / key
-            if not path.is_file():
-                raise FileNotFoundError(key)
-            yield path
-            return
         with _in_our_words():
-            path = self._fetched(key)
+            path = self._fetched(key) if self._root is None else self._own(self._root, key)
         yield path
+
+    @staticmethod
+    def _own(root: Path, key: str) -> Path:
+        path = root / key
+        if path.is_file():
+            return path
+        if not root.is_dir():
+            # Its disk is not there: that says nothing about one file of it.
+            raise NotADirectoryError(root)
+        raise FileNotFoundError(key)
 
     def _fetched(self, key: str) -> Path:
         folder = _cache_folder()
@@ -138,16 +148,22 @@ class Storage:
             stream = obstore.get(self._store, key).stream(min_chunk_size=CHUNK_BYTES)
         except NOT_THERE as error:
             raise FileNotFoundError(key) from error
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=PART, delete=False) as part:
-            for chunk in stream:
-                part.write(chunk)
         _trim(folder)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=PART, delete=False) as part:
+            try:
+                for chunk in stream:
+                    part.write(chunk)
+                part.flush()
+            except BaseException:
+                # It is fetched again and again while the disk is full, which it must not be for that.
+                Path(part.name).unlink(missing_ok=True)
+                raise
         return Path(part.name).replace(path)
 
     def check(self) -> None:
         """Write and read a small blob; raises whatever stands in the way.
 
-        Of a remote store it says soon that nobody is there, where other calls try again for minutes.
+        Of a remote store it says soon that nobody is there, where other calls try again for a while.
         """
         with _in_our_words(but=()):
             store = self._store if self._root is not None else self._in_a_hurry
@@ -168,7 +184,9 @@ def _in_our_words(*, but: tuple[type[Exception], ...] = NOT_THERE) -> Iterator[N
     """A failing store as an error that a person may see; ``but`` those that say something about one blob."""
     try:
         yield
-    except but:
+    except but as error:
+        if "NoSuchBucket" in f"{error} {error.__cause__}":  # Which is told as if it were one blob that is not there.
+            raise Unavailable(what="The storage") from error
         raise
     except (BaseError, OSError) as error:
         raise (StorageFull() if is_full(error) else Unavailable(what="The storage")) from error
@@ -190,5 +208,7 @@ def _trim(folder: Path, keep: int = 64) -> None:
         with suppress(FileNotFoundError):
             if not path.name.startswith(PART):
                 used[path] = path.stat().st_mtime
+            elif time.time() - path.stat().st_mtime > ABANDONED_S:
+                path.unlink()
     for path in sorted(used, key=lambda path: used[path], reverse=True)[keep:]:
         path.unlink(missing_ok=True)

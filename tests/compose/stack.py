@@ -162,7 +162,11 @@ class Stack:
 
     def await_ready(self, seconds: float = 120) -> dict[str, Any]:
         """Wait until everything behind the API answers."""
-        until(lambda: self.readiness().get("status") == "ready", seconds, lambda: f"{self.readiness()}\n{self.logs()[-4000:]}")
+
+        def told() -> str:
+            return f"{self.readiness()}\n{self.logs()[-4000:]}"
+
+        until(lambda: self.readiness().get("status") == "ready", seconds, told)
         return self.readiness()
 
     def upload(self, path: Path, **fields: str) -> str:

@@ -10,12 +10,12 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select, text
 
-from copyist.db import jobs
+from copyist.db import jobs, pages, readings
 from copyist.db.session import Database
 from copyist.db.tables import Base, File, Job, Page, Reading, now
 from copyist.errors import NotFound
 from tests.db.conftest import MakeJob
-from tests.db.test_pages import claimed, finish
+from tests.db.test_pages import claimed, content, finish
 
 SHA256 = "a" * 64
 
@@ -92,6 +92,61 @@ def test_an_upload_waits_for_who_is_about_to_forget_its_file(db: Database, make_
         new = upload.result(10)
     with db.read() as session:
         assert session.get_one(File, jobs.get(session, new).file_sha256).sha256 == SHA256
+
+
+def serve(db: Database, job_id: str, before_commit: Callable[[], object]) -> bool:
+    """Give the first page of a job what was read before, as its intake does; ``False`` if there is nothing."""
+    with db.write() as session:
+        known = readings.cached(session, ["k"], hold=True)
+        pages.serve_from_cache(session, jobs.get(session, job_id), dict(enumerate(known.values(), 1)))
+        before_commit()
+    return bool(known)
+
+
+def test_a_reading_that_is_just_being_dropped_is_not_served(db: Database, make_job: MakeJob) -> None:
+    old, new = read_job(make_job, db), make_job(1)
+    with ThreadPoolExecutor(1) as pool:
+        with db.write() as session:
+            jobs.forget(session, old, drop_file=nothing)
+            served = pool.submit(serve, db, new, lambda: None)
+            _await_blocked(db, served)
+        assert not served.result(10)
+
+
+def test_a_reading_that_is_just_being_served_is_not_dropped(db: Database, make_job: MakeJob) -> None:
+    old, new = read_job(make_job, db), make_job(1)
+    forgotten: list[Future[None]] = []
+    with ThreadPoolExecutor(1) as pool:
+
+        def forget_meanwhile() -> None:
+            forgotten.append(pool.submit(forget, db, old))
+            _await_blocked(db, forgotten[0])
+
+        assert serve(db, new, forget_meanwhile)
+        forgotten[0].result(10)
+    assert [count(db, table) for table in (Job, Page, Reading)] == [1, 1, 1]
+
+
+def test_a_reading_that_is_just_being_shared_is_not_dropped(db: Database, make_job: MakeJob) -> None:
+    old, new = read_job(make_job, db), claimed(db, make_job(1)).lease
+    with ThreadPoolExecutor(1) as pool:
+        with db.write() as session:
+            reading_id = readings.store(session, content(), "k")
+            forgotten = pool.submit(forget, db, old)
+            _await_blocked(db, forgotten)
+            session.get_one(Page, (new.job_id, new.number)).reading_id = reading_id
+        forgotten.result(10)
+    assert [count(db, table) for table in (Job, Page, Reading)] == [1, 1, 1]
+
+
+def test_a_page_is_not_given_a_reading_that_is_gone(db: Database, make_job: MakeJob) -> None:
+    old, new = read_job(make_job, db), make_job(1)
+    with db.read() as session:
+        known = readings.cached(session, ["k"])["k"]
+    forget(db, old)
+    lease = claimed(db, new).lease
+    with db.write() as session:
+        assert pages.finish_with(session, lease, known, earlier=[]) is None
 
 
 def _await_blocked(db: Database, future: Future[object]) -> None:

@@ -14,13 +14,16 @@ from sqlalchemy.exc import DataError, OperationalError, ProgrammingError
 
 from copyist import document, storage
 from copyist.db import readings
+from copyist.db.session import Database
 from copyist.db.states import JobStatus, PageStatus
 from copyist.db.tables import Job, Page
 from copyist.errors import StorageFull, Unavailable
 from copyist.queue import drawing, intake, reading
 from copyist.queue.context import Context
 from copyist.storage import Storage
+from tests.away import as_role, execute
 from tests.queue.rows import make_job
+from tests.servers import PostgresServer
 
 SHA256 = "b" * 64
 """The file of all jobs of ``make_job``."""
@@ -178,6 +181,15 @@ def test_a_connection_that_broke_is_ours_in_whatever_words() -> None:
     with reading.uncounted_if_ours(lambda: given.append(True)):
         raise broken
     assert given
+
+
+def test_who_is_not_let_in_is_not_let_in_by_us(postgres: PostgresServer, postgres_url: str) -> None:
+    execute(postgres.url, "CREATE ROLE visitor")
+    database = Database(as_role(postgres_url, "visitor", "x"))
+    with pytest.raises(OperationalError, match="not permitted to log in") as found:
+        database.check()
+    assert reading.is_ours(found.value)
+    execute(postgres.url, "DROP ROLE visitor")
 
 
 def test_what_stands_on_a_page_is_no_reason(here: Context) -> None:

@@ -78,19 +78,12 @@ def _service(settings: Settings) -> Service:
         settings=settings,
         db=database,
         storage=Storage(settings.storage),
-        sender=_sender(settings.redis_url),
+        sender=Sender(celery_app(settings.redis_url), settings.redis_url),
         bell=Bell(settings.redis_url),
         engines=KnownEngines(database),
         opening=Opening(database, settings.database),
         looks=Looks("database", "broker", "storage", *metrics.LOOKS),
     )
-
-
-def _sender(redis_url: str) -> Sender:
-    try:
-        return Sender(celery_app(redis_url), redis_url)
-    except ValueError as error:
-        raise ConfigurationError(problem="REDIS_URL names no broker. Use redis://host:6379/0.") from error
 
 
 def from_environment() -> FastAPI:

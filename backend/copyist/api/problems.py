@@ -112,7 +112,8 @@ def register(app: FastAPI) -> None:
     @app.exception_handler(CopyistError)
     def ours(_request: Request, error: CopyistError) -> JSONResponse:
         if error.status >= 500:
-            log.error("%s: %s %s", error.code, error.detail, error.__cause__ or "")
+            cause = str(error.__cause__ or "").partition("\n")[0]
+            log.error("%s: %s %s", error.code, error.detail, cause)
         return of(error)
 
     @app.exception_handler(RequestValidationError)

@@ -110,10 +110,13 @@ def over_since(
 def claim_intake(session: Session, job_id: str, *, token: str, lease_s: float, max_attempts: int) -> Job | None:
     """Take a job whose file nobody has looked into yet."""
     moment = now()
-    abandoned = and_(Job.status == JobStatus.PROCESSING, Job.pages_total.is_(None), Job.lease_until < moment)
+    # What was put back is free at once, whatever the clock of who did that says.
+    put_back = Job.lease_token.is_(None)
+    abandoned = and_(Job.lease_until < moment, Job.attempts < max_attempts)
+    begun = and_(Job.status == JobStatus.PROCESSING, Job.pages_total.is_(None), or_(put_back, abandoned))
     return session.scalar(
         update(Job)
-        .where(Job.id == job_id, or_(Job.status == JobStatus.PENDING, abandoned), Job.attempts < max_attempts)
+        .where(Job.id == job_id, or_(Job.status == JobStatus.PENDING, begun))
         .values(
             status=JobStatus.PROCESSING,
             attempts=Job.attempts + 1,
@@ -227,10 +230,10 @@ def forget(session: Session, job_id: str, *, drop_file: Callable[[str], None]) -
         drop_file(file.sha256)
 
 
-def recover_intake(session: Session, job_id: str, *, max_attempts: int) -> bool:
-    """Intake of a job died: send it again, or give the job up. ``True`` if the job ended."""
-    job = session.get(Job, job_id, with_for_update=True)
-    if job is None or job.status != JobStatus.PROCESSING or job.pages_total is not None:
+def recover_intake(session: Session, job_id: str, token: str, *, max_attempts: int) -> bool:
+    """Intake of a job under ``token`` died: send it again, or give the job up. ``True`` if the job ended."""
+    job = held(session, job_id, token)
+    if job is None or job.pages_total is not None:
         return False
     if job.attempts >= max_attempts:
         return end(session, job, JobStatus.FAILED, IntakeCrashed(attempts=job.attempts))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, or_, update
+from sqlalchemy import ColumnElement, false, or_, update
 from sqlalchemy.orm import Session
 
 from copyist.db.insert import insert
@@ -16,7 +16,7 @@ from copyist.db.tables import Lock, now
 
 def acquire(session: Session, name: str, holder: str, seconds: float) -> bool:
     """Take the lock ``name`` for ``seconds``, or keep it if it is already ours; ``False`` while another holds it."""
-    return _take(session, name, holder, seconds, or_(Lock.holder == holder, Lock.until < now()))
+    return _take(session, name, holder, seconds, Lock.holder == holder)
 
 
 def once(session: Session, name: str, holder: str, seconds: float) -> bool:
@@ -24,11 +24,14 @@ def once(session: Session, name: str, holder: str, seconds: float) -> bool:
 
     ``release`` ends the period early.
     """
-    return _take(session, name, holder, seconds, Lock.until <= now())
+    return _take(session, name, holder, seconds, false())
 
 
-def _take(session: Session, name: str, holder: str, seconds: float, free: ColumnElement[bool]) -> bool:
-    until = now() + timedelta(seconds=seconds)
+def _take(session: Session, name: str, holder: str, seconds: float, ours: ColumnElement[bool]) -> bool:
+    moment, length = now(), timedelta(seconds=seconds)
+    until = moment + length
+    # Twice as far ahead nobody can have meant it: a clock was wrong then, or the period was longer.
+    free = or_(ours, Lock.until <= moment, Lock.until > until + length)
     taken = session.execute(
         update(Lock).where(Lock.name == name, free).values(holder=holder, until=until).returning(Lock.name)
     ).first()

@@ -73,11 +73,13 @@ def touched(result: Any) -> bool:
 def claim(session: Session, job_id: str, number: int, *, token: str, lease_s: float, max_attempts: int) -> Claim | None:
     """Take the page, if it is free: waiting, or held by somebody whose lease has run out."""
     moment = now()
-    free = or_(Page.status == PageStatus.PENDING, and_(Page.status == PageStatus.PROCESSING, Page.lease_until < moment))
+    abandoned = and_(Page.status == PageStatus.PROCESSING, Page.lease_until < moment, Page.attempts < max_attempts)
+    # One that waits has an attempt left, or ``max_attempts`` was lowered: refused, it would wait for ever.
+    free = or_(Page.status == PageStatus.PENDING, abandoned)
     open_job = exists().where(Job.id == Page.job_id, Job.status.in_(JOB_OPEN))
     page = session.scalar(
         update(Page)
-        .where(Page.job_id == job_id, Page.number == number, free, Page.attempts < max_attempts, open_job)
+        .where(Page.job_id == job_id, Page.number == number, free, open_job)
         .values(
             status=PageStatus.PROCESSING,
             attempts=Page.attempts + 1,
@@ -183,9 +185,9 @@ def finish(
 def finish_with(
     session: Session, lease: Lease, reading: Known, *, earlier: Sequence[Mapping[str, Any]]
 ) -> Finished | None:
-    """Give the page a reading that is there already; ``None`` when the lease was lost."""
+    """Give the page a reading that is there already; ``None`` when the lease was lost or the reading is gone."""
     job = _lock(session, lease)
-    if job is None:
+    if job is None or not readings.hold(session, reading.id):
         return None
     trail = [*earlier, _cached(reading)]
     return _end_page(session, job, lease, status=PageStatus.DONE, trail=trail, reading_id=reading.id)

@@ -25,12 +25,9 @@ def store(session: Session, page: document.Page, cache_key: str | None) -> int:
     }
     statement = insert(session, Reading).values(**values)
     if cache_key is not None:
-        statement = statement.on_conflict_do_nothing(index_elements=[Reading.cache_key])
-    made = session.scalar(statement.returning(Reading.id))
-    if made is None:
-        made = session.scalar(select(Reading.id).where(Reading.cache_key == cache_key))
-    assert made is not None, "the reading that stood in the way is gone"
-    return made
+        # Written as it is, so that nobody drops it before it is used here.
+        statement = statement.on_conflict_do_update(index_elements=[Reading.cache_key], set_={"cache_key": cache_key})
+    return session.scalars(statement.returning(Reading.id)).one()
 
 
 @dataclass(frozen=True)
@@ -42,24 +39,33 @@ class Known:
     confidence: float | None
 
 
-def cached(session: Session, keys: Iterable[str]) -> dict[str, Known]:
-    """Readings kept under these cache keys."""
+def cached(session: Session, keys: Iterable[str], *, hold: bool = False) -> dict[str, Known]:
+    """Readings kept under these cache keys. With ``hold`` nobody drops them before this transaction has ended."""
     wanted = list(keys)
     found: dict[str, Known] = {}
     columns = (Reading.cache_key, Reading.id, Reading.engine, Reading.confidence)
     for start in range(0, len(wanted), 500):
-        for key, number, engine, confidence in session.execute(
-            select(*columns).where(Reading.cache_key.in_(wanted[start : start + 500]))
-        ):
+        query = select(*columns).where(Reading.cache_key.in_(wanted[start : start + 500])).order_by(Reading.id)
+        if hold:
+            query = query.with_for_update(read=True, key_share=True)
+        for key, number, engine, confidence in session.execute(query):
             found[str(key)] = Known(number, engine, confidence)
     return found
 
 
+def hold(session: Session, reading_id: int) -> bool:
+    """Keep others from dropping a reading before this transaction has ended; ``False`` if it is gone already."""
+    held = select(Reading.id).where(Reading.id == reading_id).with_for_update(read=True, key_share=True)
+    return session.scalar(held) is not None
+
+
 def drop_unused(session: Session, ids: Iterable[int]) -> None:
     """Delete those of these readings that no page uses any more."""
-    wanted = list(ids)
+    wanted = sorted(ids)
     for start in range(0, len(wanted), 500):
         batch = wanted[start : start + 500]
+        # Whoever is about to use one holds it: so that is waited for before it is looked who does.
+        session.execute(select(Reading.id).where(Reading.id.in_(batch)).order_by(Reading.id).with_for_update())
         used = exists().where(Page.reading_id == Reading.id)
         session.execute(
             delete(Reading).where(Reading.id.in_(batch), ~used).execution_options(synchronize_session=False)

@@ -40,8 +40,12 @@ def make_engine(url: str) -> Engine:
 def _engine(url: str) -> Engine:
     try:
         return _connecting(make_url(url))
-    except ArgumentError as error:
+    except (ArgumentError, ValueError):
         problem = "DATABASE_URL names no database. Use postgresql://user:password@host/name or sqlite:///file."
+        # The parser's own words may show a piece of the address.
+        raise ConfigurationError(problem=problem) from None
+    except ImportError as error:
+        problem = f"There is no driver for DATABASE_URL here ({error}). Install copyist with [postgres]."
         raise ConfigurationError(problem=problem) from error
 
 
@@ -52,7 +56,7 @@ def _connecting(target: URL) -> Engine:
         )
         _ping_after_a_pause(engine)
         return engine
-    engine = create_engine(target, connect_args={"timeout": 30}, pool_size=10, max_overflow=30)
+    engine = create_engine(target, connect_args={"timeout": 30}, pool_size=10, max_overflow=30, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:

@@ -88,22 +88,22 @@ def jobs_with_room(session: Session) -> list[Job]:
     return list(session.scalars(query))
 
 
-def expired_intakes(session: Session) -> list[str]:
-    """Jobs whose intake was begun and whose lease ran out."""
-    return list(
-        session.scalars(
-            select(Job.id)
-            .where(Job.status == JobStatus.PROCESSING, Job.pages_total.is_(None), Job.lease_until < now())
-            .where(Job.lease_token.is_not(None))
-            .limit(BATCH)
-        )
+def expired_intakes(session: Session) -> list[tuple[str, str]]:
+    """Jobs whose intake was begun and whose lease ran out, each with its token."""
+    found = session.execute(
+        select(Job.id, Job.lease_token)
+        .where(Job.status == JobStatus.PROCESSING, Job.pages_total.is_(None), Job.lease_until < now())
+        .where(Job.lease_token.is_not(None))
+        .limit(BATCH)
     )
+    return [(job_id, token or "") for job_id, token in found]
 
 
-def intakes_of_task(session: Session, task_id: str) -> list[str]:
-    """Jobs whose intake the Celery task ``task_id`` has in hand."""
+def intakes_of_task(session: Session, task_id: str) -> list[tuple[str, str]]:
+    """Jobs whose intake the Celery task ``task_id`` has in hand, each with its token."""
     mine = Job.lease_token.startswith(f"{task_id}.", autoescape=True)
-    return list(session.scalars(select(Job.id).where(Job.status == JobStatus.PROCESSING, mine)))
+    found = session.execute(select(Job.id, Job.lease_token).where(Job.status == JobStatus.PROCESSING, mine))
+    return [(job_id, token or "") for job_id, token in found]
 
 
 def waiting_jobs(session: Session, queue: str, limit: int) -> list[str]:

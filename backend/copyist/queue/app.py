@@ -19,7 +19,7 @@ from copyist.engines.threads import limit_threads
 limit_threads()  # Before any library reads them.
 
 from billiard.exceptions import WorkerLostError  # noqa: E402
-from celery import signals  # noqa: E402
+from celery import Celery, signals  # noqa: E402
 from celery.exceptions import CPendingDeprecationWarning, SecurityWarning  # noqa: E402
 from celery.worker import state  # noqa: E402
 from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
@@ -47,17 +47,20 @@ log = logging.getLogger(__name__)
 _database = Trouble(log, "the database")
 
 
-def _settings() -> Settings:
-    """The settings, with engines that exist; where one cannot work, the process ends with ``EX_CONFIG``."""
+def _start() -> tuple[Settings, Celery]:
+    """The settings, with engines that exist, and the application for them.
+
+    Where a setting cannot work, the process ends with ``EX_CONFIG``.
+    """
     try:
         found = configuration.load()
         registry = Registry(engine_settings(found.model_dump()), found.ocr_plugins)
         chain_order(found.ocr_backend, found.ocr_fallback or None, registry.names)
         _check_languages(found, registry)
+        return found, celery_app(found.redis_url)
     except ConfigurationError as error:
         print(error.detail, file=sys.stderr)  # noqa: T201
         raise SystemExit(os.EX_CONFIG) from error
-    return found
 
 
 def _check_languages(found: Settings, registry: Registry) -> None:
@@ -69,8 +72,7 @@ def _check_languages(found: Settings, registry: Registry) -> None:
         raise ConfigurationError(problem=problem)
 
 
-settings = _settings()
-app = celery_app(settings.redis_url)
+settings, app = _start()
 app.conf.update(
     include=["copyist.queue.tasks"],
     task_acks_late=True,

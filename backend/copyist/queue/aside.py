@@ -6,6 +6,8 @@ rest of it.
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Any
 
 import kombu
@@ -14,6 +16,7 @@ from celery.app import control
 
 from copyist import log as logs
 from copyist import settings as configuration
+from copyist.errors import ConfigurationError
 from copyist.queue.routing import SWEEP, Queue, celery_app
 
 
@@ -27,8 +30,12 @@ class Control(control.Control):  # type: ignore[misc]
         return super().broadcast(*arguments, **options)
 
 
-settings = configuration.load()
-app = celery_app(settings.redis_url)
+try:
+    settings = configuration.load()
+    app = celery_app(settings.redis_url)
+except ConfigurationError as error:
+    print(error.detail, file=sys.stderr)  # noqa: T201
+    raise SystemExit(os.EX_CONFIG) from None
 app.control_cls = Control
 # Flower shows the queues of the workers that it has met. Until it has met one, it shows these.
 app.conf.task_queues = [kombu.Queue(queue.value) for queue in Queue]

@@ -32,6 +32,13 @@ class Scheduler(beat.Scheduler):  # type: ignore[misc]
     producer = None
     """Celery's own would wait for the broker before the first sweep. A task that is sent takes one from the pool."""
 
+    def tick(self, *arguments: Any, **options: Any) -> Any:
+        """One look at what is due. After a clock was set back, Celery's own would wait until it has caught up."""
+        for entry in self.schedule.values():
+            if entry.last_run_at > entry.default_now():
+                entry.last_run_at, self._heap = entry.default_now(), None
+        return super().tick(*arguments, **options)
+
     def apply_async(self, entry: Any, producer: Any = None, advance: bool = True, **options: Any) -> Any:
         """Run what is due."""
         if entry.task != SWEEP:

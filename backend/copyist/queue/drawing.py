@@ -10,7 +10,7 @@ from copyist.errors import CopyistError, NotFound
 from copyist.media import MediaKind
 from copyist.pipeline.render import page_picture
 from copyist.queue.context import Context
-from copyist.queue.reading import uncounted_if_ours
+from copyist.queue.reading import is_ours, uncounted_if_ours
 from copyist.queue.routing import News
 from copyist.queue.watch import Watch
 
@@ -46,5 +46,7 @@ def _picture(context: Context, sha256: str, kind: MediaKind, number: int) -> byt
         with context.storage.local(storage.file_key(sha256)) as path:
             return page_picture(path, kind, number, max_pixels=context.settings.max_pixels)
     except (CopyistError, FileNotFoundError) as error:
+        if is_ours(error):
+            raise
         log.info("page %d of file %s cannot be drawn: %s", number, sha256, type(error).__name__)
         return b""

@@ -112,7 +112,7 @@ def _open(context: Context, job_id: str, token: str, numbers: tuple[int, ...], k
         if job is None:
             return None
         jobs.open_pages(session, job, numbers)
-        known = readings.cached(session, keys)
+        known = readings.cached(session, keys, hold=True)
         pages.serve_from_cache(session, job, {keys[key]: reading for key, reading in known.items()})
         ended = jobs.close_if_read(session, job)
         size = window(context, presence.capacity(session), job.queue)

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 import structlog
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from copyist import storage
@@ -64,10 +64,12 @@ def is_ours(error: Exception) -> bool:
     """Whether something that we stand on was away or full, which says nothing about the page: it goes by.
 
     A database also fails of what one page brings, each time anew. Only failures of the kinds that we know are taken for
-    its own.
+    its own, and connections that broke, in whatever words.
     """
     if isinstance(error, DATABASE_AWAY):
-        return reason_known(error) is not None
+        # Without a statement it failed to connect or to commit.
+        lost = isinstance(error, DBAPIError) and (error.connection_invalidated or error.statement is None)
+        return lost or reason_known(error) is not None
     return isinstance(error, StorageFull | Unavailable) or (isinstance(error, OSError) and is_full(error))
 
 

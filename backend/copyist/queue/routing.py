@@ -16,6 +16,8 @@ import redis.asyncio
 from celery import Celery
 from kombu.exceptions import OperationalError
 
+from copyist.errors import ConfigurationError
+
 log = logging.getLogger(__name__)
 
 INTAKE, READ_PAGE, DRAW_PAGE, SWEEP = "copyist.intake", "copyist.read_page", "copyist.draw_page", "copyist.sweep"
@@ -83,8 +85,21 @@ def socket_options(redis_url: str) -> dict[str, Any]:
     return options
 
 
+def _client(redis_url: str) -> redis.Redis:
+    try:
+        return redis.Redis.from_url(redis_url, socket_connect_timeout=3, socket_timeout=15)
+    except ValueError:
+        # The parser's own words show a piece of the address, which may be of the password.
+        raise ConfigurationError(problem="REDIS_URL names no broker. Use redis://host:6379/0.") from None
+
+
 def celery_app(redis_url: str) -> Celery:
-    """A Celery application that can send; ``queue.app`` builds the workers' one on it."""
+    """A Celery application that can send; ``queue.app`` builds the workers' one on it.
+
+    Raises ``ConfigurationError`` for an address that is none; without one it is made all the same, and cannot send.
+    """
+    if redis_url:
+        _client(redis_url)
     app = Celery("copyist", broker=kombu_url(redis_url), set_as_current=False)
     app.conf.update(
         broker_transport_options=socket_options(redis_url),
@@ -108,7 +123,7 @@ class Sender:
 
     def __init__(self, app: Celery, redis_url: str) -> None:
         self._app = app
-        self._redis = redis.Redis.from_url(redis_url, socket_connect_timeout=3, socket_timeout=15)
+        self._redis = _client(redis_url)
 
     def intake(self, job_id: str, *, queue: str, priority: int) -> bool:
         """Ask for the job's file to be looked into; ``False`` when the broker cannot be reached."""

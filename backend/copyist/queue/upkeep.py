@@ -64,8 +64,8 @@ def recover_expired(here: Footing) -> None:
         leases, intakes = pages.expired(session), sweep.expired_intakes(session)
     for lease in leases:
         recover_page(here, lease, Outcome.LOST)
-    for job_id in intakes:
-        recover_intake(here, job_id)
+    for job_id, token in intakes:
+        recover_intake(here, job_id, token)
 
 
 def recover_page(here: Footing, lease: Lease, outcome: Outcome | None) -> None:
@@ -77,11 +77,11 @@ def recover_page(here: Footing, lease: Lease, outcome: Outcome | None) -> None:
         here.sender.ring(lease.job_id, News.ENDED)
 
 
-def recover_intake(here: Footing, job_id: str) -> None:
-    """Put a job back whose intake is gone, or give it up."""
+def recover_intake(here: Footing, job_id: str, token: str) -> None:
+    """Put a job back whose intake under ``token`` is gone, or give it up."""
     log.warning("the intake of job %s lost its worker", job_id)
     with here.db.write() as session:
-        ended = jobs.recover_intake(session, job_id, max_attempts=here.settings.page_attempts)
+        ended = jobs.recover_intake(session, job_id, token, max_attempts=here.settings.page_attempts)
     if ended:
         here.sender.ring(job_id, News.ENDED)
 
@@ -96,8 +96,8 @@ def recover_task(here: Footing, task_id: str, outcome: Outcome | None) -> None:
         leases, intakes = pages.held_by_task(session, task_id), sweep.intakes_of_task(session, task_id)
     for lease in leases:
         recover_page(here, lease, outcome)
-    for job_id in intakes:
-        recover_intake(here, job_id)
+    for job_id, token in intakes:
+        recover_intake(here, job_id, token)
     if outcome is not None:
         send_unsent(here)
 
@@ -174,3 +174,6 @@ def give_back(here: Footing, task_ids: Iterable[str]) -> None:
             for lease in pages.held_by_task(session, task_id):
                 log.info("page %d of job %s is given back", lease.number, lease.job_id)
                 pages.give_back(session, lease)
+            for job_id, token in sweep.intakes_of_task(session, task_id):
+                log.info("the intake of job %s is given back", job_id)
+                jobs.give_back_intake(session, job_id, token)
