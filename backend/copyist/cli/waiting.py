@@ -50,11 +50,7 @@ def newest_database(settings: Settings, *, part: str = "", seconds: float = floa
     """
 
     def attempt() -> tuple[str | None, str]:
-        try:
-            before = migrate.revision(settings.database)
-        except ImportError as error:
-            problem = f"There is no driver for DATABASE_URL here ({error}). Install copyist with [postgres]."
-            raise ConfigurationError(problem=problem) from error
+        before = migrate.revision(settings.database)
         migrate.upgrade(settings.database)
         return before, migrate.newest()
 
