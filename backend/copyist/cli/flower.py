@@ -30,7 +30,7 @@ def flower() -> None:
     os.environ["FLOWER_BASIC_AUTH"] = f"{settings.flower_user}:{settings.flower_password}"
     prefix = [f"--url_prefix={settings.flower_url_prefix}"] if settings.flower_url_prefix else []
     become(
-        "celery", "-A", "copyist.queue.aside", "-q", "flower",
+        "celery", "-A", "copyist.queue.watching", "-q", "flower",
         f"--address={settings.host}",
         f"--port={settings.flower_port}",
         *prefix,

@@ -1,7 +1,7 @@
 """The application of those who read no page, beat and Flower: it knows the broker and the queues, and no engine.
 
-``celery -A copyist.queue.aside beat`` and ``flower`` find ``app`` here; ``copyist beat`` and ``copyist flower`` say the
-rest of it.
+``celery -A copyist.queue.aside beat`` finds ``app`` here, and ``queue.watching`` adds what Flower wants; the commands
+``copyist beat`` and ``copyist flower`` say the rest.
 """
 
 from __future__ import annotations
