@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.servers import PostgresServer, ValkeyServer
 from tests.service import Service
 
@@ -24,6 +26,7 @@ def await_ailment(service: Service, part: str, said: str, seconds: float = 40) -
         time.sleep(0.3)
 
 
+@pytest.mark.slow
 def test_parts_wait_for_the_database_and_the_broker(tmp_path: Path) -> None:
     with PostgresServer() as postgres, ValkeyServer() as valkey:
         url = postgres.create_database()
