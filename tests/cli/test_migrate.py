@@ -18,7 +18,7 @@ def test_it_says_what_it_did(copyist: Run, database_url: str) -> None:
     assert (done.stdout, done.stderr) == (f"The database went from nothing to {newest}.\n", "")
     done = copyist("migrate", DATABASE_URL=database_url, REDIS_URL="")
     assert (done.stdout, done.stderr) == (f"The database is at revision {newest} already.\n", "")
-    assert migrate.revision(database_url) == newest
+    assert migrate.upgrade(database_url) == newest
 
 
 def test_it_goes_on_from_an_older_revision(copyist: Run, sqlite_url: str) -> None:

@@ -50,9 +50,7 @@ def newest_database(settings: Settings, *, part: str = "", seconds: float = floa
     """
 
     def attempt() -> tuple[str | None, str]:
-        before = migrate.revision(settings.database)
-        migrate.upgrade(settings.database)
-        return before, migrate.newest()
+        return migrate.upgrade(settings.database), migrate.newest()
 
     return _patiently("database", attempt, part=part, seconds=seconds)
 

@@ -24,13 +24,13 @@ ADVISORY_LOCK = 0x636F7079
 """An arbitrary number that all versions of Copyist share ("copy")."""
 
 
-def upgrade(url: str, revision: str = "head") -> None:
-    """Migrate up to ``revision``; waits while another process migrates.
+def upgrade(url: str, revision: str = "head") -> str | None:
+    """Migrate up to ``revision``; waits while another process migrates, and gives the revision that it then found.
 
     Raises ``ConfigurationError`` for a database that a newer version has migrated.
     """
     try:
-        _run(url, lambda config: command.upgrade(config, revision))
+        return _run(url, lambda config: command.upgrade(config, revision))
     except CommandError as error:
         if "Can't locate revision" not in str(error):
             raise
@@ -46,16 +46,6 @@ def downgrade(url: str, revision: str) -> None:
     _run(url, lambda config: command.downgrade(config, revision))
 
 
-def revision(url: str) -> str | None:
-    """The revision that the database is at; ``None`` where nothing was migrated yet."""
-    engine = make_engine(url)
-    try:
-        with engine.connect() as connection:
-            return MigrationContext.configure(connection).get_current_revision()
-    finally:
-        engine.dispose()
-
-
 def newest() -> str:
     """The revision that ``upgrade`` leads to."""
     return str(ScriptDirectory.from_config(_config()).get_current_head())
@@ -67,14 +57,17 @@ def _config() -> Config:
     return config
 
 
-def _run(url: str, step: Callable[[Config], None]) -> None:
+def _run(url: str, step: Callable[[Config], None]) -> str | None:
     engine = make_engine(url)
     try:
         with _alone(engine), engine.connect() as connection:
+            before = MigrationContext.configure(connection).get_current_revision()
+            connection.commit()
             config = _config()
             config.attributes["connection"] = connection
             step(config)
             connection.commit()
+            return before
     finally:
         engine.dispose()
 
