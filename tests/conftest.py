@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import redis
 
+from copyist.db import migrate
+from copyist.db.session import Database
 from tests.servers import ROOT, PostgresServer, ValkeyServer
 
 # Nothing in the tests may ask the network for anything: not for weights, not to report that it was started.
@@ -86,3 +88,12 @@ def samples_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"{folder} is not here; COPYIST_SAMPLES names the folder with the collected samples")
     return folder
+
+
+@pytest.fixture
+def db(database_url: str) -> Iterator[Database]:
+    """Return the test's database, migrated."""
+    migrate.upgrade(database_url)
+    database = Database(database_url)
+    yield database
+    database.close()

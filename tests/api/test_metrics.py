@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from sqlalchemy import insert, text, update
 
 from copyist import __version__
 from copyist.api.service import Looks
-from copyist.db import jobs, migrate, presence
+from copyist.db import jobs, presence
 from copyist.db.session import Database
 from copyist.db.tables import Job, Page, Reading, Worker, now
 from copyist.queue.routing import Sender, celery_app
@@ -34,14 +34,6 @@ ABSENT = READY | {"ready": False, "reason": "No weights."}
 @pytest.fixture
 def database_url(fresh_database: Callable[[str], str]) -> str:
     return fresh_database("sqlite")
-
-
-@pytest.fixture
-def db(database_url: str) -> Iterator[Database]:
-    migrate.upgrade(database_url)
-    database = Database(database_url)
-    yield database
-    database.close()
 
 
 class Scrape:
