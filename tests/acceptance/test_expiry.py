@@ -26,7 +26,7 @@ def await_gone(service: Service, job_id: str, seconds: float = 30) -> None:
 def test_jobs_go_when_their_time_is_over(start: Start, own_samples: Path, tmp_path: Path) -> None:
     files, scan, letter = (tmp_path / "files").as_uri(), own_samples / "scan.pdf", own_samples / "letter.png"
     settings = {"STORAGE_URL": files, "KEEP_JOBS_DAYS": str(KEEP_DAYS), "SWEEP_INTERVAL_S": "0.5"}
-    service = start(**settings).start("beat-2", DATA_DIR=str(tmp_path / "another machine"))
+    service = start(**settings).start("beat-2")
     waiting = service.upload(letter, engine="hang")
     alone, shared = service.read(scan), service.read(letter, engine="mock")
     ended, expires = (datetime.fromisoformat(alone[name]) for name in ("finished_at", "expires_at"))

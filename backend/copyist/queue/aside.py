@@ -10,25 +10,12 @@ import os
 import sys
 from typing import Any
 
-import kombu
 from celery import signals
-from celery.app import control
 
 from copyist import log as logs
 from copyist import settings as configuration
 from copyist.errors import ConfigurationError
-from copyist.queue.routing import SWEEP, Queue, celery_app
-
-
-class Control(control.Control):  # type: ignore[misc]
-    """Celery's remote control, which gives up when the broker is away."""
-
-    def broadcast(self, *arguments: Any, **options: Any) -> Any:
-        """Send a command; Celery's own would try for ever, in a thread that Flower waits for when it is to stop."""
-        with self.app.connection_for_write() as connection:
-            connection.ensure_connection(max_retries=1, interval_start=0)
-        return super().broadcast(*arguments, **options)
-
+from copyist.queue.routing import SWEEP, celery_app
 
 try:
     settings = configuration.load()
@@ -36,9 +23,6 @@ try:
 except ConfigurationError as error:
     print(error.detail, file=sys.stderr)  # noqa: T201
     raise SystemExit(os.EX_CONFIG) from None
-app.control_cls = Control
-# Flower shows the queues of the workers that it has met. Until it has met one, it shows these.
-app.conf.task_queues = [kombu.Queue(queue.value) for queue in Queue]
 app.conf.update(
     worker_hijack_root_logger=False,
     beat_scheduler="copyist.queue.beat:Scheduler",
