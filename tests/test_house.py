@@ -25,7 +25,7 @@ HOUSE = ROOT / "backend" / "copyist"
 GROUND = frozenset(
     {
         *("errors", "document", "languages", "lifeline", "media", "log"),
-        *("pageranges", "pdflock", "fetch", "pulse", "reasons"),
+        *("pageranges", "pdflock", "fetch", "pulse", "reasons", "tracing"),
     }
 )
 

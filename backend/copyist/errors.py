@@ -300,3 +300,107 @@ class OnlyPlaceholder(CopyistError):
         "No engine could read this file, or all of it, so its text would be a placeholder. The pages of the job {job} "
         "say why, and /api/engines says what is missing here."
     )
+
+
+# --- who asks, and how much --------------------------------------------------------------------------------------
+
+
+class KeyMissing(CopyistError):
+    """Nobody is let in without a key, or the key is none of ours."""
+
+    code, status, title = "unauthorized", 401, "A key is needed"
+    template = "Send a valid key in the header X-API-Key, or as Authorization: Bearer. {why}"
+
+
+class KeyInQuery(CopyistError):
+    """A key in an address stands in every log on its way."""
+
+    code, status, title = "key_in_query", 400, "A key does not belong in an address"
+    template = "Send the key in the header X-API-Key, not in the query. The one you sent should be replaced."
+
+
+class Forbidden(CopyistError):
+    """The key is good, but not for this."""
+
+    code, status, title = "forbidden", 403, "The key does not allow this"
+    template = "This needs a key with the scope {scope}."
+
+
+class HostRefused(CopyistError):
+    """Without keys only the names of this very machine are answered to."""
+
+    code, status, title = "host_refused", 421, "This server does not go by that name"
+    template = "Call it by a name of this machine, such as localhost, or list the name in ALLOWED_HOSTS."
+
+
+class TooManyRequests(CopyistError):
+    """The client's quota is used up."""
+
+    code, status, retry, title = "too_many_requests", 429, True, "Your quota is used up"
+    template = "You may send {limit} files in {window}. Try again in {seconds} s."
+
+
+class TooManyAtOnce(CopyistError):
+    """The client has too many requests open."""
+
+    code, status, retry, title = "too_many_at_once", 429, True, "Too many requests at once"
+    template = "You may have {limit} uploads or waiting calls at once. Wait for one to end."
+
+
+class TooManyOpenJobs(CopyistError):
+    """Backpressure: the queue is as long as it may be."""
+
+    code, status, retry, title = "queue_full", 503, True, "The queue is full"
+    template = "{limit} jobs are waiting, and no more are taken until some have ended. Try again later."
+
+
+class UploadStalled(CopyistError):
+    """Half an upload, then silence."""
+
+    code, status, retry, title = "upload_stalled", 408, True, "The upload stopped half way"
+    template = "Nothing came for {seconds} s, so the upload was ended. Send the file again."
+
+
+# --- the same request again --------------------------------------------------------------------------------------
+
+
+class IdempotencyConflict(CopyistError):
+    """The key was used for something else."""
+
+    code, status, title = "idempotency_conflict", 422, "This Idempotency-Key was used for something else"
+    template = "The same Idempotency-Key came with another file or other options. Use a new key for a new upload."
+
+
+class IdempotencyInFlight(CopyistError):
+    """The first request under the key is not over."""
+
+    code, status, retry, title = "idempotency_in_flight", 409, True, "The same request is under way"
+    template = "The first request with this Idempotency-Key has not ended yet. Ask again in a moment."
+
+
+class Expired(CopyistError):
+    """The job's time is over."""
+
+    code, status, title = "expired", 410, "The job has expired"
+    template = "The job was deleted when its time was over. Send the file again."
+
+
+class TimeLimit(CopyistError):
+    """The job, or one page of it, took longer than it may."""
+
+    code, status, retry, title = "time_limit", 422, True, "The time limit is over"
+    template = "It was not read within its time limit of {seconds} s. Raise the limit, or retry what is missing."
+
+
+class NothingToRetry(CopyistError):
+    """No page of the job failed."""
+
+    code, status, title = "nothing_to_retry", 409, "There is nothing to retry"
+    template = "The job is {status}, and none of its pages failed or was skipped."
+
+
+class NotEnded(CopyistError):
+    """What only an ended job can have done to it."""
+
+    code, status, retry, title = "not_ended", 409, True, "The job has not ended"
+    template = "The job is {status}. Wait until it has ended, or cancel it."

@@ -5,6 +5,7 @@ Read once at an edge (a command, the API's or the worker's start) by ``load()`` 
 
 from __future__ import annotations
 
+import ipaddress
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -31,6 +32,8 @@ class Settings(BaseSettings):
     redis_url: str = ""
     storage_url: str = ""
     cors_origins: Names = ()
+    published_on: str = ""
+    allowed_hosts: Names = ()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
 
@@ -69,8 +72,28 @@ class Settings(BaseSettings):
     max_pages: int = Field(default=2000, ge=1)
     max_pixels: int = Field(default=100_000_000, ge=1)
     wait_max_s: float = Field(default=60, ge=0)
+    upload_idle_s: float = Field(default=30, ge=1)
+    job_time_limit_s: float = Field(default=0, ge=0)
+    page_time_limit_s: float = Field(default=0, ge=0)
+    max_open_jobs: int = Field(default=100_000, ge=1)
     fetch_folders: Names = ()
     fetch_urls: bool = False
+
+    # Who may ask, and how much.
+    api_keys: Literal["auto", "required", "off"] = "auto"
+    rate_limits: Literal["auto", "on", "off"] = "auto"
+    rate_limit_per_minute: int = Field(default=10, ge=1)
+    rate_limit_per_hour: int = Field(default=100, ge=1)
+    rate_limit_per_day: int = Field(default=500, ge=1)
+    rate_limit_concurrent: int = Field(default=5, ge=1)
+    rate_limit_key_factor: float = Field(default=2, gt=0)
+
+    # Whom it tells.
+    webhooks: bool = True
+    webhook_private_addresses: bool = False
+    webhook_timeout_s: float = Field(default=10, ge=0.1)
+    webhook_attempts: int = Field(default=10, ge=1, le=30)
+    otel_exporter_otlp_endpoint: str = ""
 
     # How long it stays.
     keep_jobs_days: float = Field(default=0, ge=0, le=36_500)
@@ -92,7 +115,14 @@ class Settings(BaseSettings):
     flower_url_prefix: str = ""
 
     @field_validator(
-        "ocr_fallback", "ocr_languages", "ocr_plugins", "cors_origins", "dots_ocr_url", "fetch_folders", mode="before"
+        "ocr_fallback",
+        "ocr_languages",
+        "ocr_plugins",
+        "cors_origins",
+        "dots_ocr_url",
+        "fetch_folders",
+        "allowed_hosts",
+        mode="before",
     )
     @classmethod
     def _split(cls, value: object, field: ValidationInfo) -> object:
@@ -121,6 +151,25 @@ class Settings(BaseSettings):
             if url.startswith(plain):
                 return "postgresql+psycopg2://" + url.removeprefix(plain)
         return url
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach the API: ``PUBLISHED_ON``, else ``HOST``, is an address of loopback."""
+        host = (self.published_on or self.host).strip("[]")
+        try:
+            return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def needs_keys(self) -> bool:
+        """Whether nobody is let in without a key."""
+        return self.api_keys == "required" or (self.api_keys == "auto" and not self.is_local)
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether uploads are counted: not on a machine of one's own, unless it is wanted."""
+        return self.rate_limits == "on" or (self.rate_limits == "auto" and not (self.is_local and not self.needs_keys))
 
     @property
     def keep_jobs(self) -> timedelta | None:

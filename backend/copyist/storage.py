@@ -56,6 +56,11 @@ def picture_key(sha256: str, page: int) -> str:
     return f"pictures/{sha256[:2]}/{sha256}/{page}.jpg"
 
 
+def result_key(job_id: str, changes: int, extension: str) -> str:
+    """The key of a result that is kept, made when the job had seen so many changes."""
+    return f"results/{job_id}/{changes}.{extension}"
+
+
 class Storage:
     """A blob store. Keys come from the functions above.
 
@@ -112,7 +117,13 @@ class Storage:
 
     def pictures_of(self, sha256: str) -> list[str]:
         """Keys of all page pictures of one file."""
-        prefix = f"pictures/{sha256[:2]}/{sha256}/"
+        return self._under(f"pictures/{sha256[:2]}/{sha256}/")
+
+    def delete_results(self, job_id: str) -> None:
+        """Delete all results that are kept of a job."""
+        self.delete(*self._under(f"results/{job_id}/"))
+
+    def _under(self, prefix: str) -> list[str]:
         with _in_our_words():
             return [item["path"] for batch in obstore.list(self._store, prefix) for item in batch]
 

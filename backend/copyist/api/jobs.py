@@ -38,10 +38,10 @@ def shown(service: Service, session: Session, found: list[Job]) -> list[JobBody]
     return [job_body(job, progress.get(job.id, Progress()), jobs.queue_position(session, job), keep) for job in found]
 
 
-def look(service: Service, job_id: str) -> JobBody:
-    """One job; raises ``NotFound``."""
+def look(service: Service, caller: Caller, job_id: str) -> JobBody:
+    """One job; raises ``NotFound`` or ``Expired``."""
     with service.db.read() as session:
-        return shown(service, session, [jobs.get(session, job_id)])[0]
+        return shown(service, session, [jobs.get(session, job_id, caller.sees)])[0]
 
 
 SUBMITTED = {"headers": openapi.LOCATION | openapi.RETRY_AFTER} | openapi.example(examples.SUBMITTED)
@@ -109,7 +109,9 @@ def newest(
 ) -> JobList:
     """Pages by cursor: pass `next_cursor` back until it is null."""
     with here.db.read() as session:
-        found = jobs.newest(session, limit=limit + 1, before=_position(cursor), status=status)
+        found = jobs.newest(
+            session, jobs.Filter(statuses=[status] if status else ()), limit=limit + 1, before=_position(cursor)
+        )
         more = found[limit - 1] if len(found) > limit else None
         return JobList(jobs=shown(here, session, found[:limit]), next_cursor=_cursor(more) if more else None)
 
@@ -149,19 +151,6 @@ async def one(
     return body
 
 
-async def wait_for_end(service: Service, job_id: str, seconds: float) -> JobBody:
-    """The job once it has ended, or as it is after ``seconds``."""
-    until = time.monotonic() + seconds
-    async with service.bell.hears(job_id, News.ENDED) as news:
-        while True:
-            news.clear()
-            body = await run_in_threadpool(look, service, job_id)
-            left = until - time.monotonic()
-            if body.status in JOB_ENDED or left <= 0:
-                return body
-            await listen(news, left)
-
-
 async def listen(news: asyncio.Event, seconds: float) -> None:
     """Wait for news, but no longer than ``seconds`` or a second: the bell may stay silent."""
     try:
@@ -178,33 +167,32 @@ async def listen(news: asyncio.Event, seconds: float) -> None:
     summary="Cancel a job, or forget one that has ended",
     responses=NO_JOB | {202: CANCELLED, 204: {"description": "The job had ended and is forgotten"}},
 )
-def cancel(here: Here, job_id: str) -> Response | JobBody:
+def cancel(here: Here, caller: Asks, job_id: str) -> Response | JobBody:
     """Open job: 202, it is cancelled; pages read so far are kept. Ended job: 204, the job and its file are deleted."""
-    with here.db.write() as session:
-        cancelled = jobs.cancel(session, job_id)
-    if not cancelled:
-        forget(here, job_id)
+    if not cancel_job(here, caller, job_id):
+        with here.db.write() as session:
+            jobs.forget(session, job_id, blobs=here.storage, owner=caller.sees)
         return Response(status_code=204)
-    here.sender.ring(job_id, News.ENDED)
-    return look(here, job_id)
+    return look(here, caller, job_id)
+
+
+def cancel_job(service: Service, caller: Caller, job_id: str) -> bool:
+    """Cancel a job; ``False`` if it has ended. Raises ``NotFound`` or ``Expired``."""
+    with service.db.write() as session:
+        cancelled = jobs.cancel(session, job_id, caller.sees)
+    if cancelled:
+        service.sender.ring(job_id, News.ENDED)
+    return cancelled
 
 
 @router.post(
     "/{job_id}/cancel",
     status_code=202,
     summary="Cancel a job, and never forget it",
-    responses=openapi.answers(NotFound, AlreadyEnded, Unavailable) | {202: CANCELLED},
+    responses=openapi.answers(NotFound, Expired, AlreadyEnded, Unavailable) | {202: CANCELLED},
 )
-def only_cancel(here: Here, job_id: str) -> JobBody:
+def only_cancel(here: Here, caller: Asks, job_id: str) -> JobBody:
     """202 for an open job; 409 for one that has ended, however short a while ago."""
-    with here.db.write() as session:
-        if not jobs.cancel(session, job_id):
-            raise AlreadyEnded(status=jobs.get(session, job_id).status.value)
-    here.sender.ring(job_id, News.ENDED)
-    return look(here, job_id)
-
-
-def forget(service: Service, job_id: str) -> None:
-    """Delete an ended job, and its file if no other job has the same one."""
-    with service.db.write() as session:
-        jobs.forget(session, job_id, drop_file=service.storage.delete_file)
+    if not cancel_job(here, caller, job_id):
+        raise AlreadyEnded(status=look(here, caller, job_id).status.value)
+    return look(here, caller, job_id)

@@ -37,6 +37,8 @@ def check(
     pages: str | None,
     priority: str,
     metadata: str | None,
+    time_limit: float | None,
+    page_time_limit: float | None,
     decoding: Decoding,
     engines: Mapping[str, Mapping[str, Any]],
     backend: str,
@@ -58,6 +60,7 @@ def check(
     codes = language_codes(languages, engines)
     options: dict[str, Any] = {"mode": mode, "engine": engine, "languages": codes, "text": text}
     options |= {"pages": pages, "priority": priority, "decoding": decoding.model_dump(exclude_none=True)}
+    options |= {"time_limit": time_limit, "page_time_limit": page_time_limit}
     return Wishes(
         options=options,
         labels=_labels(metadata),

@@ -9,16 +9,18 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from uuid import uuid4
 
 from fastapi import UploadFile
 
-from copyist import media, pdflock, storage
+from copyist import media, pdflock, storage, tracing
+from copyist.api import webhooks
+from copyist.api.callers import Caller
 from copyist.api.options import Wishes, check
 from copyist.api.service import Service
 from copyist.db import jobs
@@ -45,21 +47,34 @@ class Form:
     priority: str = Priority.NORMAL.value
     metadata: str | None = None
     password: str | None = None
+    callback_url: str | None = None
+    keep_days: float | None = None
+    time_limit: float | None = None
+    page_time_limit: float | None = None
     decoding: Decoding = field(default_factory=Decoding)
 
 
-def submit(service: Service, upload: UploadFile, form: Form) -> Job:
+def submit(service: Service, caller: Caller, upload: UploadFile, form: Form, *, batch_id: str | None = None) -> Job:
     """Check, keep and queue one file; raises a ``CopyistError`` for anything a person can mend."""
-    return take_in(service, upload.file, upload.filename or "", form)
+    return take_in(service, caller, upload.file, upload.filename or "", form, batch_id=batch_id)
 
 
-def take_in(service: Service, content: IO[bytes], filename: str, form: Form) -> Job:
+def take_in(
+    service: Service, caller: Caller, content: IO[bytes], filename: str, form: Form, *, batch_id: str | None = None
+) -> Job:
     """The same for a file however it came, from where ``content`` stands to its end."""
     wishes = wishes_of(service, form)
+    beside = {
+        "owner": caller.owner,
+        "batch_id": batch_id,
+        "callback_url": webhooks.checked_url(service, form.callback_url),
+        "keep_days": form.keep_days,
+        "traceparent": tracing.traceparent(),
+    }
     with _room_for_it(), _on_disk(content, service.settings.max_bytes) as path:
         kind = media.check_header(path, service.settings.max_pixels)
         with _unlocked(path, kind, form.password) as readable, readable.open("rb") as whole:
-            job = _write(service, filename, kind, whole, wishes)
+            job = _write(service, filename, kind, whole, wishes, beside)
     send(service, job)
     return job
 
@@ -74,10 +89,18 @@ def wishes_of(service: Service, form: Form) -> Wishes:
         pages=form.pages or None,
         priority=form.priority,
         metadata=form.metadata,
+        time_limit=_shorter(form.time_limit, service.settings.job_time_limit_s),
+        page_time_limit=_shorter(form.page_time_limit, service.settings.page_time_limit_s),
         decoding=form.decoding,
         engines=service.engines(),
         backend=service.settings.ocr_backend,
     )
+
+
+def _shorter(wanted: float | None, most: float) -> float | None:
+    """The limit that was asked for, but no longer than the service's own, where it has one."""
+    limits = [limit for limit in (wanted, most) if limit]
+    return min(limits, default=None)
 
 
 @contextmanager
@@ -117,7 +140,14 @@ def _unlocked(path: Path, kind: MediaKind, password: str | None) -> Iterator[Pat
         yield opened
 
 
-def _write(service: Service, filename: str, kind: MediaKind, content: IO[bytes], wishes: Wishes) -> Job:
+def _write(
+    service: Service,
+    filename: str,
+    kind: MediaKind,
+    content: IO[bytes],
+    wishes: Wishes,
+    beside: Mapping[str, Any],
+) -> Job:
     sha256, size = storage.sha256_of(content)
     key = storage.file_key(sha256)
     service.storage.put(key, content)
@@ -135,6 +165,7 @@ def _write(service: Service, filename: str, kind: MediaKind, content: IO[bytes],
             queue=wishes.queue.value,
             home_queue=wishes.home_queue.value,
             warnings=wishes.warnings,
+            **beside,
         )
     # Whoever forgets the last job with these bytes deletes them while holding the file's row, which our row waited for.
     if not service.storage.exists(key):

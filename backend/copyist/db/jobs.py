@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy import and_, delete, exists, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Text, and_, cast, delete, exists, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from copyist.db import readings
+from copyist.db import readings, webhooks
 from copyist.db.insert import insert
 from copyist.db.progress import Progress, progress_of
-from copyist.db.states import PAGE_OPEN, JobStatus, PageStatus, before_job
-from copyist.db.tables import File, Job, Page, now
-from copyist.errors import CopyistError, IntakeCrashed, NoPageRead, NotFound
+from copyist.db.states import JOB_ENDED, JOB_OPEN, PAGE_OPEN, JobStatus, PageStatus, before_job
+from copyist.db.tables import Delivery, File, GoneJob, Job, Page, now
+from copyist.errors import (
+    CopyistError,
+    Expired,
+    IntakeCrashed,
+    NoPageRead,
+    NotEnded,
+    NotFound,
+    NothingToRetry,
+    TimeLimit,
+)
 
 
 def create(
@@ -32,6 +42,11 @@ def create(
     queue: str,
     home_queue: str = "",
     warnings: Sequence[str] = (),
+    owner: str = "",
+    batch_id: str | None = None,
+    callback_url: str | None = None,
+    keep_days: float | None = None,
+    traceparent: str | None = None,
 ) -> Job:
     """Write down an upload. The file's row is shared by all jobs with the same bytes.
 
@@ -50,6 +65,11 @@ def create(
         queue=queue,
         home_queue=home_queue or queue,
         warnings=list(warnings),
+        owner=owner,
+        batch_id=batch_id,
+        callback_url=callback_url,
+        keep_days=keep_days,
+        traceparent=traceparent,
         sent_at=now(),
     )
     session.add(job)
@@ -65,12 +85,18 @@ def is_id(text: str) -> bool:
         return False
 
 
-def get(session: Session, job_id: str) -> Job:
-    """The job; raises ``NotFound``, also for what cannot be an id."""
-    job = session.get(Job, job_id) if is_id(job_id) else None
-    if job is None:
-        raise NotFound(what="job")
-    return job
+def get(session: Session, job_id: str, owner: str | None = None, *, lock: bool = False) -> Job:
+    """The job; raises ``NotFound``, also for what cannot be an id and for somebody else's, and ``Expired``.
+
+    ``owner`` is who asks; ``None`` may see everybody's.
+    """
+    job = session.get(Job, job_id, with_for_update=lock or None) if is_id(job_id) else None
+    if job is not None and owner in (None, job.owner):
+        return job
+    gone = session.get(GoneJob, job_id) if job is None and is_id(job_id) else None
+    if gone is not None and owner in (None, gone.owner):
+        raise Expired
+    raise NotFound(what="job")
 
 
 def kind_of(session: Session, job: Job) -> str:
@@ -83,28 +109,80 @@ def size_of(session: Session, job: Job) -> int:
     return session.scalars(select(File.size).where(File.sha256 == job.file_sha256)).one()
 
 
+@dataclass(frozen=True)
+class Filter:
+    """Which jobs to list; ``None`` asks for nothing."""
+
+    owner: str | None = None
+    statuses: Collection[JobStatus] = ()
+    batch_id: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    filename: str | None = None
+    """A part of the name, in any case."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Fields of the metadata, and what they are, as text."""
+
+    def conditions(self, session: Session) -> list[ColumnElement[bool]]:
+        """What a row must meet."""
+        found = []
+        if self.owner is not None:
+            found.append(Job.owner == self.owner)
+        if self.statuses:
+            found.append(Job.status.in_(self.statuses))
+        if self.batch_id is not None:
+            found.append(Job.batch_id == self.batch_id)
+        if self.created_after is not None:
+            found.append(Job.created_at > self.created_after)
+        if self.created_before is not None:
+            found.append(Job.created_at < self.created_before)
+        if self.filename is not None:
+            found.append(Job.filename.icontains(self.filename, autoescape=True))
+        found += [_label(session, name) == value for name, value in self.labels.items()]
+        return found
+
+
+def _label(session: Session, name: str) -> ColumnElement[str]:
+    """One field of the metadata as the text of its value: ``3`` and ``"3"`` are the same here."""
+    if session.get_bind().dialect.name == "postgresql":
+        return cast(Job.labels[name].as_string(), Text)
+    quoted = name.replace('"', '""')
+    return cast(func.json_extract(Job.labels, f'$."{quoted}"'), Text)
+
+
 def newest(
-    session: Session, *, limit: int, before: tuple[datetime, str] | None = None, status: JobStatus | None = None
+    session: Session, wanted: Filter | None = None, *, limit: int, before: tuple[datetime, str] | None = None
 ) -> list[Job]:
     """Jobs, newest first, from after the position ``before`` (creation time and id of the last one seen)."""
     query = select(Job).order_by(Job.created_at.desc(), Job.id.desc()).limit(limit)
     if before is not None:
         query = query.where(tuple_(Job.created_at, Job.id) < before)
-    if status is not None:
-        query = query.where(Job.status == status)
-    return list(session.scalars(query))
+    return list(session.scalars(query.where(*(wanted or Filter()).conditions(session))))
 
 
 def over_since(
     session: Session, moment: datetime, *, limit: int, after: tuple[datetime, str] | None = None
 ) -> list[tuple[datetime, str]]:
-    """Creation time and id of jobs that had ended by ``moment``, oldest first, from after the last one seen."""
+    """Creation time and id of jobs that had ended by ``moment``, oldest first, from after the last one seen.
+
+    Those that have a time of their own are not among them: see ``over_by_themselves``.
+    """
     # No job ends before it was made: the first condition keeps the search to the old end of an index.
     over = select(Job.created_at, Job.id).where(Job.created_at < moment, Job.finished_at < moment)
-    query = over.order_by(Job.created_at, Job.id).limit(limit)
+    query = over.where(Job.keep_days.is_(None)).order_by(Job.created_at, Job.id).limit(limit)
     if after is not None:
         query = query.where(tuple_(Job.created_at, Job.id) > after)
     return [(created_at, job_id) for created_at, job_id in session.execute(query)]
+
+
+def over_by_themselves(
+    session: Session, *, limit: int, after: tuple[datetime, str] | None = None
+) -> list[tuple[datetime, str]]:
+    """The same of jobs whose own time is over: when that was, and their ids."""
+    query = select(Job.delete_at, Job.id).where(Job.delete_at < now()).order_by(Job.delete_at, Job.id).limit(limit)
+    if after is not None:
+        query = query.where(tuple_(Job.delete_at, Job.id) > after)
+    return [(moment, job_id) for moment, job_id in session.execute(query) if moment is not None]
 
 
 def claim_intake(session: Session, job_id: str, *, token: str, lease_s: float, max_attempts: int) -> Job | None:
@@ -114,7 +192,7 @@ def claim_intake(session: Session, job_id: str, *, token: str, lease_s: float, m
     put_back = Job.lease_token.is_(None)
     abandoned = and_(Job.lease_until < moment, Job.attempts < max_attempts)
     begun = and_(Job.status == JobStatus.PROCESSING, Job.pages_total.is_(None), or_(put_back, abandoned))
-    return session.scalar(
+    job = session.scalar(
         update(Job)
         .where(Job.id == job_id, or_(Job.status == JobStatus.PENDING, begun))
         .values(
@@ -125,10 +203,20 @@ def claim_intake(session: Session, job_id: str, *, token: str, lease_s: float, m
             started_at=func.coalesce(Job.started_at, moment),
             sent_at=func.coalesce(Job.sent_at, moment),
             updated_at=moment,
+            changes=Job.changes + 1,
         )
         .returning(Job)
         .execution_options(synchronize_session=False, populate_existing=True)
     )
+    if job is not None and job.deadline is None:
+        job.deadline = _deadline(job, moment)
+    return job
+
+
+def _deadline(job: Job, start: datetime) -> datetime | None:
+    """When the time of a job that is begun at ``start`` is over."""
+    limit_s = job.options.get("time_limit")
+    return start + timedelta(seconds=limit_s) if limit_s else None
 
 
 def held(session: Session, job_id: str, token: str) -> Job | None:
@@ -159,14 +247,17 @@ def open_pages(session: Session, job: Job, numbers: Sequence[int]) -> None:
 
 
 def end(session: Session, job: Job, status: JobStatus, error: CopyistError | None = None) -> bool:
-    """Move a job to an end state, if it may go there."""
-    if job.status not in before_job(status):
+    """Move an open job to an end state, and put what is to be told of it into the queue of messages."""
+    if job.status not in before_job(status) or status not in JOB_ENDED:
         return False
-    job.status, job.finished_at, job.updated_at = status, now(), now()
-    job.lease_token, job.lease_until = None, None
+    moment = now()
+    job.status, job.finished_at, job.updated_at, job.changes = status, moment, moment, job.changes + 1
+    job.lease_token, job.lease_until, job.deadline = None, None, None
+    job.delete_at = moment + timedelta(days=job.keep_days) if job.keep_days else None
     if error is not None:
         job.error_code, job.error_detail = error.code, error.detail
     session.flush()
+    webhooks.job_ended(session, job)
     return True
 
 
@@ -179,44 +270,111 @@ def close_if_read(session: Session, job: Job) -> bool:
         return False
     if session.scalar(select(exists().where(Page.job_id == job.id, Page.status == PageStatus.DONE))):
         return end(session, job, JobStatus.COMPLETED)
-    ended = end(session, job, JobStatus.FAILED, NoPageRead(pages=job.pages_total))
-    _blame(session, job)
-    return ended
+    job.error_code, job.error_detail = _blame(session, job)
+    return end(session, job, JobStatus.FAILED)
 
 
-def _blame(session: Session, job: Job) -> None:
-    """Where all pages failed for the same reason, the job says that one."""
+def _blame(session: Session, job: Job) -> tuple[str, str]:
+    """Why no page was read: where all failed for the same reason, that one."""
     reasons = session.execute(
         select(Page.error_code, func.min(Page.error_detail)).where(Page.job_id == job.id).group_by(Page.error_code)
     ).all()
-    if len(reasons) == 1:
-        job.error_code, job.error_detail = reasons[0]
+    if len(reasons) == 1 and reasons[0][0]:
+        return reasons[0][0], reasons[0][1] or ""
+    unread = NoPageRead(pages=job.pages_total)
+    return unread.code, unread.detail
 
 
-def cancel(session: Session, job_id: str) -> bool:
+def cancel(session: Session, job_id: str, owner: str | None = None) -> bool:
     """Cancel an open job: no page of it starts any more, a running one loses its lease and is stopped by that."""
-    job = session.get(Job, job_id, with_for_update=True) if is_id(job_id) else None
-    if job is None:
-        raise NotFound(what="job")
+    job = get(session, job_id, owner, lock=True)
     if not end(session, job, JobStatus.CANCELLED):
         return False
-    session.execute(
-        update(Page)
-        .where(Page.job_id == job_id, Page.status.in_(PAGE_OPEN))
-        .values(status=PageStatus.SKIPPED, lease_token=None, finished_at=now(), engine_running=None)
-    )
+    _settle_open_pages(session, job, PageStatus.SKIPPED)
     return True
 
 
-def forget(session: Session, job_id: str, *, drop_file: Callable[[str], None]) -> None:
-    """Delete an ended job, its pages, and readings nobody else uses; raises ``NotFound``.
+def _settle_open_pages(session: Session, job: Job, status: PageStatus, error: CopyistError | None = None) -> None:
+    """Take the pages of a job (its row locked) that are not read away from whoever is at them."""
+    job.changes += 1
+    values: dict[str, Any] = {"error_code": error.code, "error_detail": error.detail} if error else {}
+    session.execute(
+        update(Page)
+        .where(Page.job_id == job.id, Page.status.in_(PAGE_OPEN))
+        .values(
+            status=status,
+            lease_token=None,
+            finished_at=now(),
+            engine_running=None,
+            change=job.changes,
+            **values,
+        )
+    )
 
-    ``drop_file`` is given the hash of a file that is nobody's now, to delete its bytes. It is called inside of the
-    transaction: an upload of the same bytes waits for that, and then stores them again; where it fails, the job stays.
-    """
+
+def overdue(session: Session, limit: int = 200) -> list[str]:
+    """Open jobs whose time is over."""
+    query = select(Job.id).where(Job.status == JobStatus.PROCESSING, Job.deadline < now()).limit(limit)
+    return list(session.scalars(query))
+
+
+def give_up(session: Session, job_id: str) -> bool:
+    """End a job whose time is over, with what was read of it; ``False`` if it has ended meanwhile."""
     job = session.get(Job, job_id, with_for_update=True)
-    if job is None:
-        raise NotFound(what="job")
+    if job is None or job.status != JobStatus.PROCESSING or job.deadline is None or job.deadline > now():
+        return False
+    late = TimeLimit(seconds=f"{job.options.get('time_limit'):g}")
+    if job.pages_total is None:
+        return end(session, job, JobStatus.FAILED, late)
+    _settle_open_pages(session, job, PageStatus.FAILED, late)
+    return close_if_read(session, job)
+
+
+def retry(session: Session, job_id: str, owner: str | None = None) -> Job:
+    """Open an ended job again for its pages that failed or were skipped; what was read stays.
+
+    A job whose file was never looked into is taken in anew. Nothing is sent: the caller does that. Raises ``NotFound``,
+    ``NotEnded`` for an open job, and ``NothingToRetry``.
+    """
+    job = get(session, job_id, owner, lock=True)
+    if job.status in JOB_OPEN:
+        raise NotEnded(status=job.status.value)
+    unread = and_(Page.job_id == job.id, Page.status.in_((PageStatus.FAILED, PageStatus.SKIPPED)))
+    again = update(Page).where(unread)
+    fresh = {"status": PageStatus.PENDING, "attempts": 0, "trail": [], "change": None, "degraded": False}
+    none = dict.fromkeys(("error_code", "error_detail", "sent_at", "started_at", "finished_at", "lease_until"))
+    count = session.execute(again.values(fresh | none).returning(Page.number)).all()
+    if job.pages_total is not None and not count:
+        raise NothingToRetry(status=job.status.value)
+    job.status = JobStatus.PENDING if job.pages_total is None else JobStatus.PROCESSING
+    job.error_code, job.error_detail, job.finished_at, job.delete_at = None, None, None, None
+    job.attempts, job.updated_at, job.changes = 0, now(), job.changes + 1
+    job.sent_at = now() if job.pages_total is None else job.sent_at
+    job.deadline = None if job.pages_total is None else _deadline(job, now())
+    session.flush()
+    return job
+
+
+class Blobs(Protocol):
+    """Where the bytes are that belong to rows."""
+
+    def delete_file(self, sha256: str) -> None:
+        """Delete a file that is nobody's now."""
+
+    def delete_results(self, job_id: str) -> None:
+        """Delete what was made of a job's readings."""
+
+
+def forget(session: Session, job_id: str, *, blobs: Blobs, owner: str | None = None, remember: bool = False) -> None:
+    """Delete a job, its pages, its results, and readings nobody else uses; raises ``NotFound``.
+
+    The bytes are deleted inside of the transaction: an upload of the same bytes waits for that, and then stores them
+    again; where it fails, the job stays. ``remember`` keeps the id, so that who asks hears that it expired.
+    """
+    job = get(session, job_id, owner, lock=True)
+    if remember:
+        session.add(GoneJob(id=job.id, owner=job.owner))
+    session.execute(delete(Delivery).where(Delivery.job_id == job_id))
     # Of several jobs with one file, forgotten at once, each would see the others: so one waits for the other here.
     file = session.get_one(File, job.file_sha256, with_for_update=True)
     ids = list(session.scalars(select(Page.reading_id).where(Page.job_id == job_id, Page.reading_id.is_not(None))))
@@ -227,7 +385,13 @@ def forget(session: Session, job_id: str, *, drop_file: Callable[[str], None]) -
     if not session.scalar(select(exists().where(Job.file_sha256 == file.sha256))):
         session.delete(file)
         session.flush()
-        drop_file(file.sha256)
+        blobs.delete_file(file.sha256)
+    blobs.delete_results(job_id)
+
+
+def forget_gone(session: Session, before: datetime) -> None:
+    """Forget even the ids of jobs that expired long ago."""
+    session.execute(delete(GoneJob).where(GoneJob.gone_at < before))
 
 
 def recover_intake(session: Session, job_id: str, token: str, *, max_attempts: int) -> bool:

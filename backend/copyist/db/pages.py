@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import CursorResult, and_, exists, func, or_, select, update
@@ -42,6 +42,10 @@ class Claim:
     options: Mapping[str, Any]
     attempts: int
     trail: tuple[Mapping[str, Any], ...]
+    traceparent: str | None = None
+    """The trace of the job (W3C)."""
+    until: datetime | None = None
+    """When the time for this page is over."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,7 @@ def claim(session: Session, job_id: str, number: int, *, token: str, lease_s: fl
         return None
     _note_end(page, "lost")
     job = session.get_one(Job, job_id)
+    limit_s = job.options.get("page_time_limit")
     return Claim(
         lease=Lease(job_id, number, token),
         file_sha256=job.file_sha256,
@@ -102,6 +107,8 @@ def claim(session: Session, job_id: str, number: int, *, token: str, lease_s: fl
         options=job.options,
         attempts=page.attempts,
         trail=tuple(page.trail),
+        traceparent=job.traceparent,
+        until=page.started_at + timedelta(seconds=limit_s) if limit_s and page.started_at else None,
     )
 
 
@@ -225,7 +232,8 @@ def _lock(session: Session, lease: Lease) -> Job | None:
 def _end_page(session: Session, job: Job, lease: Lease, *, status: PageStatus, **values: Any) -> Finished | None:
     ending = update(Page).where(mine(lease), Page.status.in_(before_page(status)))
     row = {"status": status, "finished_at": now(), "lease_token": None, "engine_running": None, **values}
-    if not touched(session.execute(ending.values(row))):
+    job.changes += 1
+    if not touched(session.execute(ending.values(row | {"change": job.changes}))):
         return None
     job.updated_at = now()
     ended = jobs.close_if_read(session, job)
@@ -236,6 +244,7 @@ def _end_page(session: Session, job: Job, lease: Lease, *, status: PageStatus, *
 def serve_from_cache(session: Session, job: Job, found: Mapping[int, Known]) -> None:
     """Finish at once those pages of a job (its row locked) whose readings are already there."""
     for number, reading in found.items():
+        job.changes += 1
         session.execute(
             update(Page)
             .where(Page.job_id == job.id, Page.number == number, Page.status == PageStatus.PENDING)
@@ -245,6 +254,7 @@ def serve_from_cache(session: Session, job: Job, found: Mapping[int, Known]) -> 
                 started_at=now(),
                 finished_at=now(),
                 trail=[_cached(reading)],
+                change=job.changes,
             )
         )
 

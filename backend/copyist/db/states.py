@@ -9,6 +9,9 @@
     page   pending ──▶ processing ──▶ done | failed
               │ ▲───────────┘  (lease lost: tried again)
               └───────────────────▶ skipped            (the job was cancelled first)
+
+A retry leads back: pages that failed or were skipped are pending again, and their job is processing; one that was never
+looked into is pending.
 """
 
 from __future__ import annotations
@@ -43,9 +46,9 @@ PAGE_OPEN = frozenset({PageStatus.PENDING, PageStatus.PROCESSING})
 JOB_MOVES: dict[JobStatus, frozenset[JobStatus]] = {
     JobStatus.PENDING: frozenset({JobStatus.PROCESSING, JobStatus.FAILED, JobStatus.CANCELLED}),
     JobStatus.PROCESSING: frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED}),
-    JobStatus.COMPLETED: frozenset(),
-    JobStatus.FAILED: frozenset(),
-    JobStatus.CANCELLED: frozenset(),
+    JobStatus.COMPLETED: frozenset({JobStatus.PROCESSING}),
+    JobStatus.FAILED: frozenset({JobStatus.PROCESSING, JobStatus.PENDING}),
+    JobStatus.CANCELLED: frozenset({JobStatus.PROCESSING, JobStatus.PENDING}),
 }
 PAGE_MOVES: dict[PageStatus, frozenset[PageStatus]] = {
     PageStatus.PENDING: frozenset({PageStatus.PROCESSING, PageStatus.DONE, PageStatus.FAILED, PageStatus.SKIPPED}),
@@ -53,8 +56,8 @@ PAGE_MOVES: dict[PageStatus, frozenset[PageStatus]] = {
         {PageStatus.PENDING, PageStatus.PROCESSING, PageStatus.DONE, PageStatus.FAILED, PageStatus.SKIPPED}
     ),
     PageStatus.DONE: frozenset(),
-    PageStatus.FAILED: frozenset(),
-    PageStatus.SKIPPED: frozenset(),
+    PageStatus.FAILED: frozenset({PageStatus.PENDING}),
+    PageStatus.SKIPPED: frozenset({PageStatus.PENDING}),
 }
 
 

@@ -87,10 +87,26 @@ class Job(Base):
     updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    owner: Mapped[str] = mapped_column(default="", server_default="")
+    """Whose it is; empty where no key was needed."""
+    batch_id: Mapped[str | None]
+    callback_url: Mapped[str | None]
+    keep_days: Mapped[float | None]
+    """Instead of ``KEEP_JOBS_DAYS``; 0 keeps it until somebody deletes it."""
+    delete_at: Mapped[datetime | None] = mapped_column(index=True)
+    """When ``keep_days`` are over, once it has ended."""
+    deadline: Mapped[datetime | None]
+    """Its pages that are not read by then are given up."""
+    traceparent: Mapped[str | None]
+    """The trace that it was uploaded in (W3C): whoever works on it, whenever, goes on with that."""
+    changes: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Goes up by one with each page that is settled and each change of its status, under the lock of this row."""
 
     __table_args__ = (
         Index("ix_jobs_status_sent", "status", "sent_at"),
         Index("ix_jobs_created", "created_at", "id"),
+        Index("ix_jobs_owner_created", "owner", "created_at", "id"),
+        Index("ix_jobs_batch", "batch_id", "created_at", "id"),
     )
 
 
@@ -114,6 +130,8 @@ class Page(Base):
     sent_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    change: Mapped[int | None]
+    """Which change of its job (``Job.changes``) settled it."""
 
     __table_args__ = (
         Index("ix_pages_job_status", "job_id", "status", "number"),
@@ -157,3 +175,98 @@ class Lock(Base):
     name: Mapped[str] = mapped_column(primary_key=True)
     holder: Mapped[str]
     until: Mapped[datetime]
+
+
+class ApiKey(Base):
+    """A key to the API. The key itself is shown once, when it is made; here is its hash."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    hash: Mapped[str] = mapped_column(unique=True)
+    hint: Mapped[str]
+    """The first letters of the key, for people to tell their keys apart."""
+    name: Mapped[str]
+    owner: Mapped[str] = mapped_column(index=True)
+    """Jobs belong to owners; several keys may have the same one, so that a key can be replaced."""
+    scopes: Mapped[list[Any]]
+    tier: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+
+
+class Batch(Base):
+    """Several files that were sent together: its jobs point here. ``refused`` lists the files that became no job."""
+
+    __tablename__ = "batches"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    labels: Mapped[dict[str, Any]] = mapped_column("metadata")
+    refused: Mapped[list[Any]] = mapped_column(default=list)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+    __table_args__ = (Index("ix_batches_owner_created", "owner", "created_at", "id"),)
+
+
+class IdempotencyKey(Base):
+    """A request that is not to be done twice. ``resource`` is empty while the first is under way."""
+
+    __tablename__ = "idempotency_keys"
+
+    owner: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[str]
+    resource: Mapped[str | None]
+    until: Mapped[datetime] = mapped_column(index=True)
+
+
+class GoneJob(Base):
+    """A job that expired: its id is remembered for a while, so that whoever asks is told so."""
+
+    __tablename__ = "gone_jobs"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    gone_at: Mapped[datetime] = mapped_column(default=now, index=True)
+
+
+class Webhook(Base):
+    """Where an owner wants to be told of all jobs, and the secret that all deliveries to the owner are signed with."""
+
+    __tablename__ = "webhooks"
+
+    owner: Mapped[str] = mapped_column(primary_key=True)
+    url: Mapped[str | None]
+    secret: Mapped[str]
+    updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
+
+
+class Delivery(Base):
+    """One message of a webhook: its row is its place in the queue, and what became of it."""
+
+    __tablename__ = "deliveries"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    job_id: Mapped[str | None] = mapped_column(index=True)
+    url: Mapped[str]
+    event: Mapped[str]
+    payload: Mapped[str]
+    """The body as it is sent and signed, the same with every attempt."""
+    status: Mapped[str] = mapped_column(default="pending")
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_at: Mapped[datetime | None]
+    lease_token: Mapped[str | None]
+    lease_until: Mapped[datetime | None]
+    response_status: Mapped[int | None]
+    error: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    delivered_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index("ix_deliveries_status_next", "status", "next_at"),
+        Index("ix_deliveries_owner_created", "owner", "created_at", "id"),
+    )

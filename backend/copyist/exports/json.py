@@ -5,9 +5,10 @@ Fields are those of ``copyist.document``; boxes are ``[left, top, right, bottom]
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import IO, Literal
 
 from copyist.document import Document, Page, Record
+from copyist.exports.material import Material
 
 
 class Tree(Record):
@@ -17,9 +18,13 @@ class Tree(Record):
     pages: tuple[Page, ...] = ()
 
 
-def write(document: Document) -> bytes:
+def write(material: Material, into: IO[bytes]) -> None:
     """The document as UTF-8 JSON on one line; indenting a book of words would double its size."""
-    return Tree(pages=document.pages).model_dump_json().encode()
+    head, tail = Tree().model_dump_json().encode().split(b"[]")
+    into.write(head + b"[")
+    for place, page in enumerate(material.pages()):
+        into.write((b"," if place else b"") + page.model_dump_json().encode())
+    into.write(b"]" + tail)
 
 
 def read(data: bytes) -> Document:

@@ -13,9 +13,11 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import count, groupby
+from typing import IO
 
-from copyist.document import Block, BlockKind, Document, Line, Page
+from copyist.document import Block, BlockKind, Line, Page
 from copyist.exports.marks import Mark, mark_of
+from copyist.exports.material import Material
 
 # Spaces that must not break stay; every other run of white space, a line break in a line's text too, is one space.
 _SPACES = re.compile(r"[^\S\xa0\u2007\u202f]+")
@@ -27,20 +29,23 @@ _OPENING = re.compile(r"(?=#{1,6}(?: |$)|>|[-+](?: |$)|=+$|:?-[- ]*:?$)")
 _NUMBERED = re.compile(r"([0-9]{1,9})(?=[.)](?: |$))")
 
 
-def write(document: Document) -> bytes:
+def write(material: Material, into: IO[bytes]) -> None:
     """The document as Markdown in UTF-8, ending in one newline."""
-    return markdown(document).encode()
-
-
-def markdown(document: Document, *, numbered: bool = True) -> str:
-    """The document as Markdown, ending in one newline; pages are only parted where they are ``numbered``."""
     titles = count()
-    parts: list[str] = []
-    for page in document.pages:
-        if numbered and len(document.pages) > 1:
-            parts.append(f"<!-- page {page.number} -->")
-        parts.extend(part for part in _parts(page, titles) if part)
-    return "\n\n".join(parts) + "\n"
+    between = ""
+    for page in material.pages():
+        marks = [f"<!-- page {page.number} -->"] if len(material.numbers) > 1 else []
+        for part in [*marks, *_parts(page, titles)]:
+            if part:
+                into.write((between + part).encode())
+                between = "\n\n"
+    into.write(b"\n")
+
+
+def markdown(pages: Iterable[Page]) -> str:
+    """Pages as one Markdown text, ending in one newline, with no mark where one page ends."""
+    titles = count()
+    return "\n\n".join(part for page in pages for part in _parts(page, titles) if part) + "\n"
 
 
 def escape(text: str) -> str:

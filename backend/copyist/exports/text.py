@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from html.parser import HTMLParser
+from typing import IO
 
-from copyist.document import Block, BlockKind, Document, Page
-
-
-def write(document: Document) -> bytes:
-    """The document's text in UTF-8. An empty page keeps its form feed, so that the n-th part is always page n."""
-    return "\f".join(_page(page) for page in document.pages).encode()
+from copyist.document import Block, BlockKind, Page
+from copyist.exports.material import Material
 
 
-def _page(page: Page) -> str:
+def write(material: Material, into: IO[bytes]) -> None:
+    """The document's text in UTF-8. An empty page keeps its form feed, so that the n-th part is always the n-th page."""
+    for place, page in enumerate(material.pages()):
+        into.write(("\f" if place else "").encode() + page_text(page).encode())
+
+
+def page_text(page: Page) -> str:
+    """The text of one page, ending in a newline unless there is none."""
     blocks = [text for block in page.blocks if (text := _block(block))]
     # A form feed that an engine read on the page would count as one page too many.
     return "".join(f"{text}\n" for text in ["\n\n".join(blocks).replace("\f", " ")] if text)

@@ -39,9 +39,9 @@ class TaskList(Record):
     tasks: tuple[Task, ...] = ()
 
 
-def write(document: Document, uploaded: date) -> bytes:
+def write(material: Material, into: IO[bytes]) -> None:
     """The document's tasks as UTF-8 JSON."""
-    return TaskList(tasks=find_tasks(document, uploaded)).model_dump_json().encode()
+    into.write(TaskList(tasks=find_tasks(material.document(), material.uploaded)).model_dump_json().encode())
 
 
 def find_tasks(document: Document, uploaded: date) -> tuple[Task, ...]:

@@ -1,19 +1,20 @@
 """Expiry: jobs whose time is over are deleted with all that is theirs, and workers that are long gone forgotten.
 
-When a job expires is written nowhere: it follows from its end and from ``KEEP_JOBS_DAYS``, so that a change of the
-setting counts at once, for jobs that ended long ago, too.
+When a job expires follows from its end and from ``KEEP_JOBS_DAYS``, so that a change of the setting counts at once, for
+jobs that ended long ago, too. Only where a job was sent with a time of its own does that stand in its row.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from functools import partial
 
-from copyist.db import jobs, presence
+from copyist.db import idempotency, jobs, presence
 from copyist.db.tables import now
-from copyist.errors import NotFound
+from copyist.errors import Expired, NotFound
 from copyist.queue.footing import Footing
 from copyist.settings import Settings
 
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 
 LONGEST_PERIOD_S = 600.0
 BATCH = 200
+GONE_KEPT = timedelta(days=90)
+"""How long the id of a job that expired is remembered."""
 PAUSE_S = 0.01
 """After each job. SQLite has one writer at a time and no queue for it: without a pause others wait for seconds."""
 
@@ -39,12 +42,11 @@ def expire(here: Footing) -> bool:
     """
     with here.db.write() as session:
         presence.forget_gone(session)
-    keep = here.settings.keep_jobs
-    if keep is None:
-        return False
+        idempotency.forget_old(session)
+        jobs.forget_gone(session, now() - GONE_KEPT)
     until = time.monotonic() + period_s(here.settings) / 2
     deleted, failed, more = 0, 0, False
-    for job_id in _over_since(here, now() - keep):
+    for job_id in _over(here):
         if time.monotonic() > until:
             more = True
             break
@@ -60,12 +62,19 @@ def expire(here: Footing) -> bool:
     return more and deleted > 0
 
 
-def _over_since(here: Footing, moment: datetime) -> Iterator[str]:
-    """Jobs that had ended by ``moment``, each once, even where it cannot be deleted."""
+def _over(here: Footing) -> Iterator[str]:
+    """Jobs whose time is over, each once, even where it cannot be deleted."""
+    yield from _batches(here, jobs.over_by_themselves)
+    keep = here.settings.keep_jobs
+    if keep is not None:
+        yield from _batches(here, partial(jobs.over_since, moment=now() - keep))
+
+
+def _batches(here: Footing, find: Callable[..., list[tuple[datetime, str]]]) -> Iterator[str]:
     after = None
     while True:
         with here.db.read() as session:
-            batch = jobs.over_since(session, moment, limit=BATCH, after=after)
+            batch = find(session, limit=BATCH, after=after)
         for after in batch:
             yield after[1]
         if len(batch) < BATCH:
@@ -75,7 +84,7 @@ def _over_since(here: Footing, moment: datetime) -> Iterator[str]:
 def _forget(here: Footing, job_id: str) -> bool:
     try:
         with here.db.write() as session:
-            jobs.forget(session, job_id, drop_file=here.storage.delete_file)
-    except NotFound:  # Somebody else has deleted it meanwhile.
+            jobs.forget(session, job_id, blobs=here.storage, remember=True)
+    except (NotFound, Expired):  # Somebody else has deleted it meanwhile.
         return False
     return True

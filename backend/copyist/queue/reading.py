@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -17,9 +18,10 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from copyist import storage
 from copyist.db import pages, readings
 from copyist.db.pages import Claim, Finished, Lease
+from copyist.db.tables import now
 from copyist.document import TextPolicy
 from copyist.engines.base import Outcome, Try
-from copyist.errors import CopyistError, FileGone, PageFailed, StorageFull, Unavailable
+from copyist.errors import CopyistError, FileGone, PageFailed, StorageFull, TimeLimit, Unavailable
 from copyist.media import MediaKind
 from copyist.pipeline.flow import PageReading
 from copyist.pipeline.flow import read_page as read
@@ -156,7 +158,14 @@ def _key(context: Context, claim: Claim) -> str | None:
     )
 
 
+def _left_s(claim: Claim) -> float:
+    """How long the page may still take."""
+    return max(0.0, (claim.until - now()).total_seconds()) if claim.until else math.inf
+
+
 def _read(context: Context, claim: Claim) -> Finished | None:
+    if _left_s(claim) == 0:
+        return _fail(context, claim, TimeLimit(seconds=f"{claim.options['page_time_limit']:g}"), [*claim.trail])
     before = _key(context, claim)
     try:
         with _watch(context, claim) as watch:
@@ -196,7 +205,8 @@ def _through_the_pipeline(context: Context, claim: Claim, watch: Watch) -> PageR
         watch.stage(name, LOADING_S, stops=waits)
 
     def engine_reads(name: str) -> None:
-        watch.stage(name, settings.engine_timeout_s, stops=context.registry.engine_class(name).stops)
+        limit_s = min(settings.engine_timeout_s, _left_s(claim))
+        watch.stage(name, limit_s, stops=context.registry.engine_class(name).stops)
 
     # It is over soon and then heeds a stop, which is better than to end a process that may have a model loaded.
     watch.stage("rendering", settings.intake_timeout_s, stops=True)

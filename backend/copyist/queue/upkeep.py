@@ -46,6 +46,7 @@ def run_sweep(here: Footing) -> None:
 
 
 def _sweep(here: Footing) -> None:
+    end_overdue(here)
     recover_expired(here)
     reroute_orphans(here)
     bring_home(here)
@@ -56,6 +57,18 @@ def _sweep(here: Footing) -> None:
         return
     find_lost(here)
     send_unsent(here)
+
+
+def end_overdue(here: Footing) -> None:
+    """Jobs whose time is over end with what was read of them."""
+    with here.db.read() as session:
+        late = jobs.overdue(session)
+    for job_id in late:
+        with here.db.write() as session:
+            ended = jobs.give_up(session, job_id)
+        if ended:
+            log.info("the time limit of job %s is over", job_id)
+            here.sender.ring(job_id, News.ENDED)
 
 
 def recover_expired(here: Footing) -> None:
