@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from typing import NamedTuple
 
-from benchmarks import accuracy, gpu, latency, line_segmentation, long_document, searchable_pdf, start, throughput
+from benchmarks import accuracy, gpu, latency, line_segmentation, load, long_document, searchable_pdf, start, throughput
 from benchmarks.report import Figure, console, machine, show
 from benchmarks.service import ServiceError
 from benchmarks.tesseract_cli import MissingTool
@@ -23,7 +23,7 @@ class Benchmark(NamedTuple):
 
 BENCHMARKS = {
     module.__name__.rpartition(".")[2]: Benchmark(module.ABOUT, module.measure)
-    for module in (start, latency, long_document, throughput, searchable_pdf, accuracy, line_segmentation, gpu)
+    for module in (start, latency, load, long_document, throughput, searchable_pdf, accuracy, line_segmentation, gpu)
 }
 
 

@@ -103,6 +103,13 @@ class NoPages(CopyistError):
     template = "The document has no pages to read."
 
 
+class OnePageOnly(CopyistError):
+    """A result of several pages in a format that holds one."""
+
+    code, status, title = "one_page_only", 422, "This format holds one page"
+    template = "{format} holds one page a file, and this result has {pages}. Ask for one page of it, or for zip."
+
+
 class PagesOutOfRange(CopyistError):
     """A page range that names pages the document does not have."""
 
@@ -302,6 +309,26 @@ class OnlyPlaceholder(CopyistError):
     )
 
 
+class NoFormulaEngine(CopyistError):
+    """A formula is to be read, and nobody here can."""
+
+    code, status, title = "no_formula_engine", 503, "No engine here reads formulas"
+    template = (
+        "No engine that writes formulas as LaTeX is ready, or none of them could read this one. Set up dots.ocr or an "
+        "engine with the mode formula; /api/engines says which there are and what each one lacks."
+    )
+
+
+class ConversionTooLong(CopyistError):
+    """The same as ``StillReading`` for clients of docling-serve, which know this status and can ask for the task."""
+
+    code, status, title = "conversion_too_long", 504, "The conversion takes longer than a client may wait"
+    template = (
+        "The conversion takes longer than {seconds:g} s. It goes on: poll /v1/status/poll/{job}, and use the async "
+        "route for long documents."
+    )
+
+
 # --- who asks, and how much --------------------------------------------------------------------------------------
 
 
@@ -331,6 +358,27 @@ class HostRefused(CopyistError):
 
     code, status, title = "host_refused", 421, "This server does not go by that name"
     template = "Call it by a name of this machine, such as localhost, or list the name in ALLOWED_HOSTS."
+
+
+class CrossSite(CopyistError):
+    """A browser sent it for a page of another origin."""
+
+    code, status, title = "cross_site", 403, "Pages of other origins may not do this"
+    template = "The page that sent this is of another origin. List that in CORS_ORIGINS, or use API keys."
+
+
+class AddressTooLong(CopyistError):
+    """A query that nobody could have meant."""
+
+    code, status, title = "address_too_long", 414, "The address is too long"
+    template = "The query of the address has more than {limit_kb} kB. Send fewer parameters."
+
+
+class HeadersTooLarge(CopyistError):
+    """Headers that nobody could have meant."""
+
+    code, status, title = "headers_too_large", 431, "The headers are too large"
+    template = "The headers of the request have more than {limit_kb} kB. Send fewer, or shorter ones."
 
 
 class TooManyRequests(CopyistError):
@@ -404,3 +452,47 @@ class NotEnded(CopyistError):
 
     code, status, retry, title = "not_ended", 409, True, "The job has not ended"
     template = "The job is {status}. Wait until it has ended, or cancel it."
+
+
+class NotAcceptable(CopyistError):
+    """No result comes in a type that the client accepts."""
+
+    code, status, title = "not_acceptable", 406, "The result does not come in this format"
+    template = "Accept one of: {allowed}. Or choose by the path's ending, as in /result.txt."
+
+
+# --- webhooks -----------------------------------------------------------------------------------------------------
+
+
+class InvalidWebhook(CopyistError):
+    """What should name a receiver of webhooks is no address of one."""
+
+    code, status, title = "invalid_webhook", 422, "Nothing can be sent to this address"
+    template = (
+        "Webhooks go to a complete http:// or https:// address of at most {limit} letters, without user and password "
+        "in it."
+    )
+
+
+class WebhookRefused(CopyistError):
+    """A receiver in a private network, or on this machine."""
+
+    code, status, title = "webhook_refused", 403, "Nothing is sent to this address"
+    template = (
+        "The address is of a private network or of this machine, where this server sends nothing. Use a public one, "
+        "or ask whoever runs the server to set WEBHOOK_PRIVATE_ADDRESSES=true."
+    )
+
+
+class WebhooksOff(CopyistError):
+    """The settings do not open webhooks."""
+
+    code, status, title = "webhooks_off", 403, "This server sends no webhooks"
+    template = "This server sends no webhooks. Poll the job, or ask whoever runs the server to set WEBHOOKS=true."
+
+
+class NoWebhook(CopyistError):
+    """A test of a webhook that has no address."""
+
+    code, status, title = "no_webhook", 409, "There is no address to send to"
+    template = "No address is set. Set one with PUT /api/webhooks, or name one as url in the body."

@@ -98,6 +98,13 @@ class Storage:
             return bytes(obstore.get(self._store, key).bytes())
         return None
 
+    def open(self, key: str) -> tuple[int, Iterator[bytes]] | None:
+        """The size of the blob under ``key`` and its bytes, some at a time, or ``None``."""
+        with suppress(*NOT_THERE), _in_our_words():
+            found = obstore.get(self._store, key)
+            return found.meta["size"], (bytes(chunk) for chunk in found.stream(min_chunk_size=CHUNK_BYTES))
+        return None
+
     def exists(self, key: str) -> bool:
         """Whether there is a blob under ``key``."""
         with suppress(*NOT_THERE), _in_our_words():

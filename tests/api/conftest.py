@@ -13,6 +13,9 @@ import redis
 from anyio.from_thread import start_blocking_portal
 
 from copyist.api.app import create_app
+from copyist.db import keys, migrate
+from copyist.db.keys import Scope
+from copyist.db.session import Database
 from copyist.queue.routing import BELL_CHANNEL
 from copyist.settings import Settings
 
@@ -20,18 +23,35 @@ Ask = Callable[..., httpx.Response]
 
 
 @pytest.fixture
-def ask(redis_url: str, database_url: str, tmp_path: Path) -> Iterator[Ask]:
+def api_settings(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Settings of the API beside those of the fixtures: see ``with_settings``."""
+    return dict(getattr(request, "param", {}))
+
+
+def with_settings(**settings: Any) -> pytest.MarkDecorator:
+    """Mark a test whose API has these settings: ``@with_settings(api_keys="required")``."""
+    return pytest.mark.parametrize("api_settings", [settings], indirect=True, ids=[""])
+
+
+@pytest.fixture
+def settings(redis_url: str, database_url: str, tmp_path: Path, api_settings: dict[str, Any]) -> Settings:
+    """The settings of the API that ``ask`` asks."""
+    ours = {"redis_url": redis_url, "database_url": database_url, "data_dir": tmp_path, "max_bytes": 100_000}
+    return Settings(**ours | api_settings)
+
+
+@pytest.fixture
+def ask(settings: Settings) -> Iterator[Ask]:
     """Ask the API as ``httpx`` would; each request is one client's."""
-    settings = Settings(redis_url=redis_url, database_url=database_url, data_dir=tmp_path, max_bytes=100_000)
     app = create_app(settings)
 
     async def request(method: str, path: str, content: dict[str, Any]) -> httpx.Response:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://copyist") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.request(method, path, **content)
 
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(app.router.lifespan_context(app)):
-        _await_bell(redis_url)
+        _await_bell(settings.redis_url)
         yield lambda method, path, **content: portal.call(request, method, path, content)
 
 
@@ -42,3 +62,20 @@ def _await_bell(redis_url: str, seconds: float = 10) -> None:
         while not client.pubsub_numsub(BELL_CHANNEL)[0][1]:
             assert time.monotonic() < until, "the API does not listen to its bell"
             time.sleep(0.005)
+
+
+MakeKey = Callable[..., str]
+
+
+@pytest.fixture
+def make_key(settings: Settings) -> Iterator[MakeKey]:
+    """Make a key as the command line would, past the API; gives the key itself."""
+    migrate.upgrade(settings.database)
+    database = Database(settings.database)
+
+    def make(*scopes: Scope, **fields: Any) -> str:
+        with database.write() as session:
+            return keys.create(session, name="a test", scopes=scopes or tuple(Scope), **fields)[1]
+
+    yield make
+    database.close()

@@ -6,38 +6,27 @@ import base64
 import io
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import numpy as np
 import pytest
 import torch
-from anyio.from_thread import start_blocking_portal
 from PIL import Image
-from sqlalchemy import select
 
 from copyist import fetch
-from copyist.api.app import create_app
 from copyist.api.compat.nougat import nougat_flavour
-from copyist.db import presence
-from copyist.db.states import JobStatus, PageStatus
-from copyist.db.tables import Job, Page
 from copyist.document import Page as Content
 from copyist.engines.base import PageImage
 from copyist.errors import FetchFailed
-from copyist.queue import context as contexts
-from copyist.queue import intake, reading
-from copyist.settings import Settings
+from tests.api.one_process import OneProcess, Start, serving
 from tests.api.test_refusals import assert_problem
 from tests.engines.drawing import drawn
 from tests.engines.tiny_nougat import PAPER, write_reading_nougat
 from tests.faulty_engines import Faulty
-
-Post = Callable[..., httpx.Response]
 
 
 class Paper(Faulty):
@@ -56,89 +45,21 @@ class Narrow(Paper):
         return super().page(image)
 
 
-class Worker:
-    """Does the jobs of a service in a thread, one after the other; leave it out, and nobody does them."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._context = contexts.build(settings)
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._work)
-
-    def __enter__(self) -> Worker:
-        with self._context.db.write() as session:
-            engines = self._context.engines()
-            presence.show(session, "here", queues=["cpu"], concurrency=1, engines=engines)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-        self._context.registry.close()
-        self._context.db.close()
-
-    def _work(self) -> None:
-        while not self._ended.wait(0.01):
-            with self._context.db.read() as session:
-                jobs = list(session.scalars(select(Job.id).where(Job.status == JobStatus.PENDING)))
-                query = select(Page.job_id, Page.number).where(Page.status == PageStatus.PENDING)
-                pages = [tuple(row) for row in session.execute(query)]
-            for job in jobs:
-                intake.take_in(self._context, job, token=str(uuid4()))
-            for job, number in pages:
-                reading.read_one(self._context, job, number, token=str(uuid4()))
-
-
-class Service:
-    """The API and, if it ``works``, a worker."""
-
-    def __init__(self, settings: Settings, *, works: bool) -> None:
-        self.settings, self._works, self._stack = settings, works, ExitStack()
-
-    def __enter__(self) -> Service:
-        self.app = create_app(self.settings)
-        self.portal = self._stack.enter_context(start_blocking_portal())
-        lifespan = self.app.router.lifespan_context(self.app)
-        self._stack.enter_context(self.portal.wrap_async_context_manager(lifespan))
-        if self._works:
-            self._stack.enter_context(Worker(self.settings))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def __call__(self, method: str, path: str, **content: Any) -> httpx.Response:
-        async def request() -> httpx.Response:
-            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
-            async with httpx.AsyncClient(transport=transport, base_url="http://copyist", timeout=60) as client:
-                return await client.request(method, path, **content)
-
-        return self.portal.call(request)
-
-    def ocr(self, filename: str, **wishes: Any) -> httpx.Response:
-        return self("POST", "/ocr", json={"filename": filename} | wishes)
-
-
 @pytest.fixture
-def serve(redis_url: str, sqlite_url: str, tmp_path: Path) -> Iterator[Callable[..., Service]]:
-    with ExitStack() as running:
-
-        def start(*, works: bool = True, **values: Any) -> Service:
-            defaults: dict[str, Any] = {
-                "redis_url": redis_url,
-                "database_url": sqlite_url,
-                "data_dir": tmp_path / "data",
-                "ocr_backend": "tesseract",
-                "ocr_fallback": ("mock",),
-                "ocr_plugins": ("tests.api.test_compat_nougat:Paper",),
-                "result_cache": False,
-                "max_bytes": 1_000_000,
-                "fetch_folders": (str(tmp_path),),
-                "weights_dir": tmp_path / "weights",
-            }
-            return running.enter_context(Service(Settings(**defaults | values), works=works))
-
+def serve(redis_url: str, sqlite_url: str, tmp_path: Path) -> Iterator[Start]:
+    with serving(
+        tmp_path,
+        redis_url,
+        database_url=sqlite_url,
+        ocr_backend="tesseract",
+        ocr_plugins=("tests.api.test_compat_nougat:Paper",),
+        fetch_folders=(str(tmp_path),),
+    ) as start:
         yield start
+
+
+def ocr(service: OneProcess, filename: str, **wishes: Any) -> httpx.Response:
+    return service("POST", "/ocr", json={"filename": filename} | wishes)
 
 
 @pytest.fixture
@@ -152,9 +73,7 @@ def as_data(path: Path) -> str:
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
-def test_a_paper_is_read_by_nougat_and_comes_as_nougat_writes_it(
-    serve: Callable[..., Service], page: Path, tmp_path: Path
-) -> None:
+def test_a_paper_is_read_by_nougat_and_comes_as_nougat_writes_it(serve: Start, page: Path, tmp_path: Path) -> None:
     torch.set_num_threads(1)
     write_reading_nougat(tmp_path / "weights" / "nougat-small")
     service = serve(
@@ -163,7 +82,7 @@ def test_a_paper_is_read_by_nougat_and_comes_as_nougat_writes_it(
         ocr_fallback=("tesseract", "mock"),
     )
     wishes = {"model": "facebook/nougat-small", "temperature": 0.0, "top_p": 0.0, "repetition_penalty": None}
-    answer = service.ocr(page.as_uri(), **wishes)
+    answer = ocr(service, page.as_uri(), **wishes)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/plain; charset=utf-8")
     assert answer.text == PAPER.replace("\\end{table}\n", "\\end{table}\n\n") + "\n"
     assert answer.headers["X-Copyist-Engine"] == "nougat"
@@ -177,39 +96,37 @@ def test_a_paper_is_read_by_nougat_and_comes_as_nougat_writes_it(
     )
     markdown = service("GET", f"/api/jobs/{job['id']}/result.md").text
     assert "$w_{i}<n$" in markdown and "\n$$\n\\sum" in markdown
-    penalised = service.ocr(as_data(page), temperature=0.0, repetition_penalty=10.0)
+    penalised = ocr(service, as_data(page), temperature=0.0, repetition_penalty=10.0)
     assert penalised.status_code == 200
-    absent = service.ocr(page.as_uri(), model="facebook/nougat-large")
+    absent = ocr(service, page.as_uri(), model="facebook/nougat-large")
     assert absent.headers["X-Copyist-Engine"] == "tesseract"
     assert "not by Nougat" in absent.headers["X-Copyist-Warning"]
 
 
-def test_all_pages_of_a_pdf_come_as_one_text(serve: Callable[..., Service], tmp_path: Path) -> None:
+def test_all_pages_of_a_pdf_come_as_one_text(serve: Start, tmp_path: Path) -> None:
     pages = [Image.fromarray(drawn(f"page {number}")) for number in (1, 2, 3)]
     pages[0].save(tmp_path / "paper.pdf", save_all=True, append_images=pages[1:])
-    answer = serve().ocr((tmp_path / "paper.pdf").as_uri())
+    answer = ocr(serve(), (tmp_path / "paper.pdf").as_uri())
     assert answer.text == "\n\n".join(["A line that was read"] * 3) + "\n"
 
 
-def test_where_nougat_is_missing_another_engine_reads_and_the_header_says_so(
-    serve: Callable[..., Service], page: Path
-) -> None:
-    answer = serve(ocr_plugins=()).ocr(as_data(page), model="facebook/nougat-base")
+def test_where_nougat_is_missing_another_engine_reads_and_the_header_says_so(serve: Start, page: Path) -> None:
+    answer = ocr(serve(ocr_plugins=()), as_data(page), model="facebook/nougat-base")
     assert (answer.status_code, answer.headers["X-Copyist-Engine"]) == (200, "tesseract")
     assert "paper" in answer.text
 
 
-def test_a_placeholder_is_no_text(serve: Callable[..., Service], page: Path) -> None:
-    answer = serve(ocr_plugins=(), ocr_backend="mock").ocr(as_data(page))
+def test_a_placeholder_is_no_text(serve: Start, page: Path) -> None:
+    answer = ocr(serve(ocr_plugins=(), ocr_backend="mock"), as_data(page))
     assert_problem(answer, 503, "only_placeholder")
     assert answer.headers["Location"] == f"/api/jobs/{answer.headers['X-Copyist-Job']}"
     assert answer.headers["X-Copyist-Engine"] == "mock"
 
 
-def test_a_job_that_takes_long_goes_on_and_says_where(serve: Callable[..., Service], page: Path) -> None:
+def test_a_job_that_takes_long_goes_on_and_says_where(serve: Start, page: Path) -> None:
     service = serve(works=False, wait_max_s=0.3)
     began = time.monotonic()
-    answer = service.ocr(as_data(page))
+    answer = ocr(service, as_data(page))
     assert time.monotonic() - began < 2
     assert_problem(answer, 503, "still_reading")
     assert answer.headers["Location"] in answer.json()["detail"]
@@ -217,11 +134,9 @@ def test_a_job_that_takes_long_goes_on_and_says_where(serve: Callable[..., Servi
     assert service("GET", answer.headers["Location"]).json()["status"] == "pending"
 
 
-def test_a_job_that_fails_is_told_in_its_own_words(
-    serve: Callable[..., Service], own_samples: Path, tmp_path: Path
-) -> None:
+def test_a_job_that_fails_is_told_in_its_own_words(serve: Start, own_samples: Path, tmp_path: Path) -> None:
     (tmp_path / "locked.pdf").write_bytes((own_samples / "locked.pdf").read_bytes())
-    answer = serve().ocr((tmp_path / "locked.pdf").as_uri())
+    answer = ocr(serve(), (tmp_path / "locked.pdf").as_uri())
     assert_problem(answer, 422, "encrypted")
     assert answer.json()["detail"].endswith("password.")
 
@@ -238,75 +153,69 @@ def test_a_job_that_fails_is_told_in_its_own_words(
         {"model": 7},
     ],
 )
-def test_parameters_that_make_no_sense_are_named(
-    serve: Callable[..., Service], page: Path, wishes: dict[str, Any]
-) -> None:
-    answer = serve(works=False).ocr(as_data(page), **wishes)
+def test_parameters_that_make_no_sense_are_named(serve: Start, page: Path, wishes: dict[str, Any]) -> None:
+    answer = ocr(serve(works=False), as_data(page), **wishes)
     assert_problem(answer, 422, "invalid_request")
     (error,) = answer.json()["errors"]
     assert error["pointer"].startswith(f"/body/{next(iter(wishes))}")
 
 
-def test_a_page_that_failed_is_told_beside_the_text_of_the_others(
-    serve: Callable[..., Service], tmp_path: Path
-) -> None:
+def test_a_page_that_failed_is_told_beside_the_text_of_the_others(serve: Start, tmp_path: Path) -> None:
     pages = [Image.fromarray(drawn("a page", width=width)) for width in (300, 900)]
     pages[0].save(tmp_path / "two.pdf", save_all=True, append_images=pages[1:])
     plugins = ("tests.api.test_compat_nougat:Narrow",)
-    answer = serve(ocr_plugins=plugins, ocr_fallback=("nougat",)).ocr((tmp_path / "two.pdf").as_uri())
+    answer = ocr(serve(ocr_plugins=plugins, ocr_fallback=("nougat",)), (tmp_path / "two.pdf").as_uri())
     assert (answer.status_code, answer.text) == (200, "A line that was read\n")
     assert "1 of 2 pages could not be read" in answer.headers["X-Copyist-Warning"]
 
 
-def test_a_body_that_is_no_wish_is_refused(serve: Callable[..., Service]) -> None:
+def test_a_body_that_is_no_wish_is_refused(serve: Start) -> None:
     service = serve(works=False)
     for content in ({"json": {}}, {"json": []}, {"content": b"{"}, {"data": {"filename": "data:,x"}}, {}):
         assert_problem(service("POST", "/ocr", **content), 422, "invalid_request")
 
 
-def test_files_and_addresses_are_only_fetched_where_that_is_allowed(
-    serve: Callable[..., Service], page: Path, tmp_path: Path
-) -> None:
+def test_files_and_addresses_are_only_fetched_where_that_is_allowed(serve: Start, page: Path, tmp_path: Path) -> None:
     service = serve(works=False, fetch_folders=(str(tmp_path / "other"),), fetch_urls=True)
-    assert_problem(service.ocr(page.as_uri()), 403, "folder_refused")
-    assert_problem(service.ocr("http://127.0.0.1/a.png"), 403, "address_refused")
-    assert_problem(service.ocr("a.png"), 422, "invalid_source")
-    assert_problem(service.ocr("data:;base64,"), 400, "empty_upload")
-    assert_problem(service.ocr("data:,hello"), 415, "unsupported_media")
+    assert_problem(ocr(service, page.as_uri()), 403, "folder_refused")
+    assert_problem(ocr(service, "http://127.0.0.1/a.png"), 403, "address_refused")
+    assert_problem(ocr(service, "a.png"), 422, "invalid_source")
+    assert_problem(ocr(service, "data:;base64,"), 400, "empty_upload")
+    assert_problem(ocr(service, "data:,hello"), 415, "unsupported_media")
 
 
-def test_fetching_is_off_by_default(serve: Callable[..., Service], page: Path) -> None:
+def test_fetching_is_off_by_default(serve: Start, page: Path) -> None:
     service = serve(works=False, fetch_folders=())
-    refused = service.ocr(page.as_uri())
+    refused = ocr(service, page.as_uri())
     assert_problem(refused, 403, "fetching_off")
     assert "FETCH_FOLDERS" in refused.json()["detail"]
-    assert_problem(service.ocr("https://example.org/a.png"), 403, "fetching_off")
+    assert_problem(ocr(service, "https://example.org/a.png"), 403, "fetching_off")
 
 
-def test_what_is_too_large_is_refused(serve: Callable[..., Service], tmp_path: Path) -> None:
+def test_what_is_too_large_is_refused(serve: Start, tmp_path: Path) -> None:
     service = serve(works=False, max_bytes=10_000)
     noise = np.random.default_rng(7).integers(0, 255, (200, 200), dtype=np.uint8)
     content = io.BytesIO()
     Image.fromarray(noise).save(content, "PNG")
     (tmp_path / "noise.png").write_bytes(content.getvalue())
-    assert_problem(service.ocr((tmp_path / "noise.png").as_uri()), 413, "file_too_large")
-    assert_problem(service.ocr(as_data(tmp_path / "noise.png")), 413, "file_too_large")
+    assert_problem(ocr(service, (tmp_path / "noise.png").as_uri()), 413, "file_too_large")
+    assert_problem(ocr(service, as_data(tmp_path / "noise.png")), 413, "file_too_large")
 
 
 @pytest.mark.parametrize("accept", [None, "*/*", "text/plain", "text/plain, */*;q=0.1"])
-def test_health_is_a_word_for_a_text_client(serve: Callable[..., Service], accept: str | None) -> None:
+def test_health_is_a_word_for_a_text_client(serve: Start, accept: str | None) -> None:
     answer = serve(works=False)("GET", "/health", headers={"Accept": accept} if accept else {})
     assert (answer.status_code, answer.text) == (200, "OK!!!")
     assert answer.headers["content-type"].startswith("text/plain")
 
 
 @pytest.mark.parametrize("accept", ["application/json", "text/html,application/xhtml+xml,*/*;q=0.8"])
-def test_health_is_json_for_who_asks_for_it(serve: Callable[..., Service], accept: str) -> None:
+def test_health_is_json_for_who_asks_for_it(serve: Start, accept: str) -> None:
     answer = serve(works=False)("GET", "/health", headers={"Accept": accept})
     assert answer.json()["status"] == "ok"
 
 
-def test_a_lone_mode_of_an_engine_is_meant_with_it(serve: Callable[..., Service], page: Path) -> None:
+def test_a_lone_mode_of_an_engine_is_meant_with_it(serve: Start, page: Path) -> None:
     service = serve()
     for fields, mode in (({"engine": "nougat"}, "paper"), ({"engine": "tesseract"}, "document"), ({}, "document")):
         job = service("POST", "/api/jobs", files={"file": page.read_bytes()}, data=fields).json()
@@ -316,7 +225,7 @@ def test_a_lone_mode_of_an_engine_is_meant_with_it(serve: Callable[..., Service]
     assert job["options"]["mode"] == "handwriting"
 
 
-def test_a_paper_is_read_by_others_where_nougat_is_not_there(serve: Callable[..., Service], page: Path) -> None:
+def test_a_paper_is_read_by_others_where_nougat_is_not_there(serve: Start, page: Path) -> None:
     service = serve(ocr_plugins=())
     job = service("POST", "/api/jobs", files={"file": page.read_bytes()}, data={"mode": "paper"}).json()
     ended = service("GET", f"/api/jobs/{job['id']}", params={"wait": 20}).json()
@@ -337,9 +246,7 @@ def test_formulas_stand_between_the_signs_that_nougat_uses(house: str, nougat: s
     assert nougat_flavour(house) == nougat
 
 
-def test_files_that_come_slowly_keep_nobody_else_waiting(
-    serve: Callable[..., Service], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_that_come_slowly_keep_nobody_else_waiting(serve: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     may_end = threading.Event()
 
     @contextmanager
@@ -350,7 +257,7 @@ def test_files_that_come_slowly_keep_nobody_else_waiting(
 
     monkeypatch.setattr(fetch, "fetched", slowly)
     service = serve(works=False)
-    asking = [threading.Thread(target=service.ocr, args=("https://example.org/a.png",)) for _ in range(50)]
+    asking = [threading.Thread(target=ocr, args=(service, "https://example.org/a.png")) for _ in range(50)]
     for one in asking:
         one.start()
     time.sleep(1)

@@ -23,7 +23,8 @@ from copyist.api.service import Looks
 from copyist.db import jobs, presence
 from copyist.db.session import Database
 from copyist.db.tables import Job, Page, Reading, Worker, now
-from copyist.queue.routing import Sender, celery_app
+from copyist.queue.routing import News, Sender, celery_app
+from copyist.queue.tally import TALLY
 from tests.api.conftest import Ask
 from tests.servers import process_environment
 
@@ -128,6 +129,37 @@ def test_tells_of_the_messages_in_the_broker(ask: Ask, redis_url: str) -> None:
     assert scrape(ask).all("ocr_queue_depth", "queue") == {"cpu": 0, "gpu": 3, "pictures": 1}
 
 
+def count_some(redis_url: str) -> None:
+    """Count as a worker does that reads two pages of a job, one of them after all."""
+    TALLY.forget()
+    trail = [{"engine": "dots", "outcome": "timed_out"}, {"engine": "mock", "outcome": "read"}]
+    TALLY.page("tesseract", "read", seconds=2, confidence=0.97)
+    TALLY.page("mock", "read", seconds=70, trail=trail)
+    TALLY.job("completed", 75)
+    Sender(celery_app(redis_url), redis_url).ring("a", News.ENDED)
+
+
+def test_tells_of_what_the_workers_counted(ask: Ask, redis_url: str) -> None:
+    count_some(redis_url)
+    told = scrape(ask)
+    assert told.value("ocr_jobs_total", state="completed") == 1
+    assert told.value("ocr_pages_total", engine="tesseract", outcome="read") == 1
+    assert told.value("ocr_engine_fallbacks_total", **{"from": "dots", "to": "mock", "reason": "timed_out"}) == 1
+    for le, count in (("1", 0), ("2.5", 1), ("+Inf", 1)):
+        assert told.value("ocr_page_duration_seconds_bucket", engine="tesseract", le=le) == count
+    assert told.value("ocr_page_duration_seconds_sum", engine="mock") == 70
+    assert told.value("ocr_page_duration_seconds_count", engine="mock") == 1
+    assert told.value("ocr_job_duration_seconds_sum") == 75
+    assert told.value("ocr_page_confidence_bucket", engine="tesseract", le="0.95") == 0
+    assert told.value("ocr_page_confidence_bucket", engine="tesseract", le="0.99") == 1
+
+
+def test_a_job_that_the_api_ends_is_counted(db: Database, ask: Ask) -> None:
+    TALLY.forget()
+    assert ask("POST", f"/api/jobs/{make_job(db)}/cancel").status_code == 202
+    assert scrape(ask).value("ocr_jobs_total", state="cancelled") == 1
+
+
 def test_tells_of_the_living_workers_and_their_engines(db: Database, ask: Ask) -> None:
     with db.write() as session:
         presence.show(session, "a", queues=["cpu", "pictures"], concurrency=2, engines={"mock": READY, "dots": ABSENT})
@@ -171,10 +203,14 @@ def test_a_broker_that_hangs_holds_up_no_scrape(ask: Ask, redis_url: str, monkey
     assert told.value("ocr_queue_depth", queue="cpu") is None
 
 
-def test_speaks_openmetrics_to_those_who_ask_for_it(ask: Ask) -> None:
+def test_speaks_openmetrics_to_those_who_ask_for_it(ask: Ask, redis_url: str) -> None:
+    count_some(redis_url)
     answer = ask("GET", "/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0, text/plain;q=0.5"})
     assert answer.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
-    assert Scrape(answer, openmetrics).value("ocr_up", part="database") == 1
+    told = Scrape(answer, openmetrics)
+    assert told.value("ocr_up", part="database") == 1
+    assert told.value("ocr_jobs_total", state="completed") == 1
+    assert told.value("ocr_jobs", status="pending") == 0
     assert ask("GET", "/metrics").headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -231,7 +267,7 @@ from copyist.settings import Settings
 
 redis_url, database_url, folder = sys.argv[1:]
 settings = Settings(_env_file=None, redis_url=redis_url, database_url=database_url, data_dir=Path(folder))
-with TestClient(create_app(settings)) as client:
+with TestClient(create_app(settings), base_url="http://localhost") as client:
     client.get("/livez")
     print(client.get("/metrics").text)
 """

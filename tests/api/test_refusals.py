@@ -90,7 +90,7 @@ def test_wrong_parameters_are_named_in_our_words(ask: Ask) -> None:
         response = ask("GET", f"/api/jobs?{query}")
         assert_problem(response, 422, "invalid_request")
         (error,) = response.json()["errors"]
-        assert error["pointer"] == "/query/" + query.split("=")[0]
+        assert error["pointer"].startswith("/query/" + query.split("=")[0])
         assert error["detail"].startswith("This ") and error["detail"].endswith(".")
     assert_problem(ask("GET", f"/api/jobs/{uuid4()}?wait=nan"), 422, "invalid_request")
 

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
+from typing import IO
 
 import psutil
 import pytest
 from typer.testing import CliRunner
 
-from copyist import exports
 from copyist.cli import app
 from copyist.cli.reader import Failed, PageRead, ReadPage
 from copyist.cli.reader_process import Desk
-from copyist.document import Document
+from copyist.exports.material import Material
 from copyist.media import MediaKind
 from tests.cli.conftest import ENVIRONMENT, Run
+from tests.exports.reading import valid
 from tests.pipeline.drawn import mapped_pdf
 from tests.servers import process_environment
 
@@ -97,7 +101,7 @@ def test_bad_files_get_a_sentence_each_and_the_others_are_read(copyist: Run, own
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("form", ["txt", "md", "json", "todo.json"])
+@pytest.mark.parametrize("form", ["txt", "md", "json", "hocr", "alto.xml", "page.xml", "todo.json"])
 def test_characters_that_pdfs_break_are_read_whole_or_marked(copyist: Run, tmp_path: Path, form: str) -> None:
     halves = {"emoji": "D83DDE00", "letter": "D835DC65", "lone": "D800", "nul": "00410000"}
     text = "All is well with ~ here and will be for a long time"
@@ -113,19 +117,79 @@ def test_characters_that_pdfs_break_are_read_whole_or_marked(copyist: Run, tmp_p
 def test_a_fault_with_one_result_is_one_line_and_the_others_are_printed(
     own_samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def export(document: Document, extension: str) -> bytes:
-        if len(document.pages) == 3:
+    def write(material: Material, into: IO[bytes]) -> None:
+        into.write(b"half of ")
+        if len(material.numbers) == 3:
             raise RuntimeError("a fault of ours")
-        return exports.export(document, extension)
+        into.write(material.document().pages[0].text.encode())
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("copyist.cli.read.exports", SimpleNamespace(export=export))
+    monkeypatch.setattr("copyist.cli.read.find_export", lambda _: SimpleNamespace(write=write))
     for name, value in process_environment(**ENVIRONMENT).items():
         monkeypatch.setenv(name, value)
     files = [str(own_samples / name) for name in ("scan.pdf", "note.png")]
-    done = CliRunner().invoke(app, ["read", *files])
-    assert (done.exit_code, done.stdout) == (1, LINE)
-    assert done.stderr.splitlines() == [f"{files[0]}: Its result cannot be written as txt (RuntimeError)."]
+    for arguments, printed in (([], f"half of {LINE}"), (["-o", "."], "")):
+        done = CliRunner().invoke(app, ["read", *files, *arguments])
+        assert (done.exit_code, done.stdout) == (1, printed)
+        assert done.stderr.splitlines() == [f"{files[0]}: Its result cannot be written as txt (RuntimeError)."]
+    assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
+
+
+def test_real_readings_are_valid_in_every_format(copyist: Run, own_samples: Path, tmp_path: Path) -> None:
+    files = [own_samples / name for name in ("letter.png", "turned.jpg", "mixed.pdf", "locked.pdf")]
+    done = copyist(
+        *("read", *files, "-f", "zip", "-o", "out", "--password", "copyist", "--mode", "document"),
+        OCR_BACKEND="tesseract",
+        OCR_FALLBACK="",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    for file in files:
+        inside = zipfile.ZipFile(tmp_path / "out" / f"{file.stem}.zip")
+        names = [name for name in inside.namelist() if name.endswith("page.xml")]
+        several = file.name == "mixed.pdf"
+        assert names == (["pages/0001.page.xml", "pages/0002.page.xml"] if several else [f"{file.stem}.page.xml"])
+        assert not any("failed" in name for name in inside.namelist())
+        roots = [valid(inside.read(name), "pagecontent.xsd") for name in names]
+        alto = valid(inside.read(f"{file.stem}.alto.xml"), "alto-4-3.xsd")
+        said = inside.read(f"{file.stem}.txt").decode()
+        for word in alto.iterfind(".//{*}String"):
+            assert word.get("CONTENT") in said
+        words = [[text.text for text in root.iterfind(".//{*}Word//{*}Unicode")] for root in roots]
+        assert len(sum(words, [])) > 5
+    sheet = valid(zipfile.ZipFile(tmp_path / "out" / "turned.zip").read("turned.page.xml"), "pagecontent.xsd")
+    assert abs(float(sheet.find("{*}Page").get("orientation"))) > 45
+
+
+def test_what_is_no_text_needs_a_place(copyist: Run, own_samples: Path) -> None:
+    done = copyist("read", own_samples / "note.png", own_samples / "scan.pdf", "-f", "zip")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "-o" in done.stderr
+    main, side = pty.openpty()
+    command = [sys.executable, "-m", "copyist", "read", str(own_samples / "note.png"), "-f", "zip"]
+    with os.fdopen(main), os.fdopen(side, "wb") as terminal:
+        environment = process_environment(**ENVIRONMENT)
+        shown = subprocess.run(command, env=environment, stdout=terminal, stderr=subprocess.PIPE, check=False)
+    assert shown.returncode == 2
+    assert b"-o" in shown.stderr
+
+
+def test_one_file_that_is_no_text_goes_into_a_pipe(own_samples: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "copyist", "read", str(own_samples / "note.png"), "-f", "zip"]
+    done = subprocess.run(
+        command, env=process_environment(**ENVIRONMENT), cwd=tmp_path, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    inside = zipfile.ZipFile(io.BytesIO(done.stdout))
+    assert inside.testzip() is None
+    assert inside.read("note.txt").decode() == LINE
+
+
+def test_a_format_that_does_not_fit_says_what_does(copyist: Run, own_samples: Path) -> None:
+    done = copyist("read", own_samples / "scan.pdf", "-f", "page.xml")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("zip") == 1
+    done = copyist("read", own_samples / "scan.pdf", "-f", "page.xml", "--pages", "2")
+    assert "scan.pdf_page_2.png" in done.stdout
 
 
 def test_a_fault_with_one_page_is_an_answer_and_the_process_goes_on(own_samples: Path) -> None:
@@ -154,7 +218,7 @@ def test_a_password_opens_a_protected_pdf(copyist: Run, own_samples: Path) -> No
     ("arguments", "named"),
     [
         (["--engine", "nix"], "tesseract"),
-        (["--format", "docx"], "todo.json"),
+        (["--format", "exe"], "todo.json"),
         (["--pages", "3-1"], "1-3,5"),
         (["--mode", "nix"], "handwriting"),
         (["--text", "nix"], "force"),

@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import func, select, text
 
-from copyist.db import jobs, pages, readings
+from copyist.db import batches, jobs, pages, readings
 from copyist.db.session import Database
-from copyist.db.tables import Base, File, Job, Page, Reading, now
-from copyist.errors import NotFound
+from copyist.db.tables import Base, Batch, File, Job, Page, Reading, now
+from copyist.errors import NotEnded, NotFound
 from tests.db.conftest import MakeJob
 from tests.db.test_pages import claimed, content, finish
 
@@ -24,9 +26,17 @@ def nothing(_: str) -> None:
     """For jobs whose file has no bytes."""
 
 
+@dataclass
+class Bytes:
+    """Where the bytes would be."""
+
+    delete_file: Callable[[str], None] = nothing
+    delete_results: Callable[[str], None] = nothing
+
+
 def forget(db: Database, job_id: str, drop_file: Callable[[str], None] = nothing) -> None:
     with db.write() as session:
-        jobs.forget(session, job_id, drop_file=drop_file)
+        jobs.forget(session, job_id, blobs=Bytes(drop_file))
 
 
 def count(db: Database, table: type[Base]) -> int:
@@ -73,7 +83,7 @@ def test_of_two_jobs_forgotten_at_once_one_takes_the_file_along(db: Database, ma
     dropped: list[str] = []
     with ThreadPoolExecutor(1) as pool:
         with db.write() as session:
-            jobs.forget(session, first, drop_file=dropped.append)
+            jobs.forget(session, first, blobs=Bytes(dropped.append))
             other = pool.submit(forget, db, second, dropped.append)
             _await_blocked(db, other)
         other.result(10)
@@ -88,7 +98,7 @@ def test_an_upload_waits_for_who_is_about_to_forget_its_file(db: Database, make_
             session.get_one(File, SHA256, with_for_update=True)
             upload = pool.submit(make_job)
             _await_blocked(db, upload)
-            jobs.forget(session, job_id, drop_file=nothing)
+            jobs.forget(session, job_id, blobs=Bytes())
         new = upload.result(10)
     with db.read() as session:
         assert session.get_one(File, jobs.get(session, new).file_sha256).sha256 == SHA256
@@ -107,7 +117,7 @@ def test_a_reading_that_is_just_being_dropped_is_not_served(db: Database, make_j
     old, new = read_job(make_job, db), make_job(1)
     with ThreadPoolExecutor(1) as pool:
         with db.write() as session:
-            jobs.forget(session, old, drop_file=nothing)
+            jobs.forget(session, old, blobs=Bytes())
             served = pool.submit(serve, db, new, lambda: None)
             _await_blocked(db, served)
         assert not served.result(10)
@@ -179,3 +189,36 @@ def test_only_ended_jobs_are_over_and_each_is_told_once(db: Database, make_job: 
             after = batch[-1]
         assert jobs.over_since(session, now() - timedelta(hours=1), limit=9) == []
     assert found == [*ended, cancelled]
+
+
+def test_a_job_with_a_time_of_its_own_is_over_by_that_alone(db: Database, make_job: MakeJob) -> None:
+    brief, for_ever, usual = make_job(), make_job(), make_job()
+    with db.write() as session:
+        for job_id, days in ((brief, 1e-9), (for_ever, 0.0)):
+            jobs.get(session, job_id).keep_days = days
+        for job_id in (brief, for_ever, usual):
+            jobs.cancel(session, job_id)
+    with db.read() as session:
+        assert [job_id for _, job_id in jobs.over_by_themselves(session, limit=9)] == [brief]
+        assert [job_id for _, job_id in jobs.over_since(session, now(), limit=9)] == [usual]
+
+
+def test_the_results_of_a_job_go_with_it_and_an_empty_batch_with_its_last(db: Database, make_job: MakeJob) -> None:
+    first, last = make_job(), make_job()
+    dropped: list[str] = []
+    batch_id = str(uuid4())
+    with db.write() as session:
+        batches.create(session, batch_id=batch_id, owner="", labels={})
+        for job_id in (first, last):
+            jobs.get(session, job_id).batch_id = batch_id
+            jobs.cancel(session, job_id)
+    for left, job_id in ((1, first), (0, last)):
+        with db.write() as session:
+            jobs.forget(session, job_id, blobs=Bytes(delete_results=dropped.append))
+        assert count(db, Batch) == left
+    assert dropped == [first, last]
+
+
+def test_an_open_job_is_not_forgotten(db: Database, make_job: MakeJob) -> None:
+    with pytest.raises(NotEnded):
+        forget(db, make_job(1))

@@ -12,8 +12,8 @@ from markdown_it import MarkdownIt
 from copyist.api.compat.nougat import nougat_flavour
 from copyist.document import Block, Box, Document, Page
 from copyist.engines.markdown_blocks import bands, blocks_of_markdown, plain
-from copyist.exports import text as text_export
 from copyist.exports.markdown import markdown
+from tests.exports.conftest import exported
 
 AREA = Box(10, 20, 610, 820)
 
@@ -52,7 +52,7 @@ def kinds(source: str) -> list[str]:
     ],
 )
 def test_what_a_model_wrote_comes_back_as_it_was(source: str) -> None:
-    assert nougat_flavour(markdown(page(source))) == source + "\n"
+    assert nougat_flavour(markdown(page(source).pages)) == source + "\n"
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_the_text_can_be_read() -> None:
         "## 1 **Bold** title\n\nSee _this_ [page](https://a.org/x) of \\(n_{i}\\) a\\_b.\n\n* one\n\n"
         "\\begin{tabular}{p{3cm} c} \\multicolumn{2}{c}{**Head**} \\\\ \\hline a & b\\& \\\\ \\end{tabular}"
     )
-    assert text_export.write(page(source)).decode() == (
+    assert exported(page(source), "txt").decode() == (
         "1 Bold title\n\nSee this page of $n_{i}$ a_b.\n\n* one\n\nHead\na\tb&\n"
     )
 
@@ -152,7 +152,7 @@ def is_harmless(source: str) -> bool:
     """Whether a renderer that lets everything pass shows no HTML, no picture and no link but to the web."""
     renderer = MarkdownIt("commonmark")
     renderer.validateLink = lambda _: True  # type: ignore[method-assign]
-    tokens = renderer.parse(markdown(page(source)))
+    tokens = renderer.parse(markdown(page(source).pages))
     flat = [token for one in tokens for token in (one, *(one.children or ()))]
     links = [str(token.attrs["href"]) for token in flat if token.type == "link_open"]
     return not any(token.type in ("html_inline", "html_block", "image") for token in flat) and all(

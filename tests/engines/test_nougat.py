@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from copyist.document import BlockKind, Box, Decoding, Document, Page
+from copyist.document import BlockKind, Box, Decoding, Page
 from copyist.engines.base import EngineSettings, GarbageError, Mode, NotReady, PageImage, ReadOptions, Stop
 from copyist.engines.notes import noting
 from copyist.engines.nougat import Nougat, ink_box
@@ -298,4 +298,4 @@ def test_the_kinds_are_those_of_the_page_tree(engine: Nougat) -> None:
 
 
 def markdown_of(page: Page) -> str:
-    return markdown(Document(pages=(page,)))
+    return markdown((page,))

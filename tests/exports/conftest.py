@@ -1,14 +1,42 @@
-"""Documents for the exports' tests."""
+"""Documents for the exports' tests, and their exports as bytes."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
+from contextlib import nullcontext
+from datetime import date
+from pathlib import Path
 
 import pytest
 
 from copyist.document import Block, BlockKind, Box, Document, Line, Page
+from copyist.exports import find_export
+from copyist.exports.material import Material
+from copyist.media import MediaKind
 
 Write = Callable[..., Document]
+UPLOADED = date(2025, 12, 1)
+
+
+def material(document: Document, **facts: object) -> Material:
+    """What an export takes, made of a document; ``facts`` are fields of ``Material``."""
+    fields: dict[str, object] = {
+        "pages": lambda: iter(document.pages),
+        "numbers": [page.number for page in document.pages],
+        "filename": "note.png",
+        "uploaded": UPLOADED,
+        "kind": MediaKind.PNG,
+        "original": lambda: nullcontext(Path("note.png")),
+    }
+    return Material(**fields | facts)  # type: ignore[arg-type]
+
+
+def exported(document: Document, extension: str, **facts: object) -> bytes:
+    """A document in one of the formats."""
+    into = io.BytesIO()
+    find_export(extension).write(material(document, **facts), into)
+    return into.getvalue()
 
 
 def block(text: str, kind: BlockKind = BlockKind.TEXT, markup: str | None = None, top: int = 0) -> Block:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from copyist.document import BlockKind, Document
-from copyist.exports.markdown import escape, write
-from tests.exports.conftest import block, page
+from copyist.exports.markdown import escape, markdown
+from tests.exports.conftest import block, exported, page
 
 READER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 LINES = st.lists(
@@ -20,7 +20,8 @@ LINES = st.lists(
 
 
 def _markdown(*blocks: object) -> str:
-    return write(Document(pages=(page(*blocks),))).decode()  # type: ignore[arg-type]
+    document = Document(pages=(page(*blocks),))  # type: ignore[arg-type]
+    return exported(document, "md").decode()
 
 
 @given(LINES)
@@ -90,8 +91,15 @@ def test_a_table_is_its_markup_or_its_rows() -> None:
 
 def test_pages_are_told_apart_only_where_there_are_several() -> None:
     document = Document(pages=(page(block("one")), page(block("two"), number=2)))
-    assert write(document).decode() == "<!-- page 1 -->\n\none\n\n<!-- page 2 -->\n\ntwo\n"
+    assert exported(document, "md").decode() == "<!-- page 1 -->\n\none\n\n<!-- page 2 -->\n\ntwo\n"
     assert "<!--" not in _markdown(block("one"))
+    assert markdown(document.pages) == "one\n\ntwo\n"
+
+
+def test_the_only_page_that_was_read_of_several_keeps_its_number() -> None:
+    second = Document(pages=(page(block("two"), number=2),))
+    assert exported(second, "md", numbers=[1, 2]).decode() == "<!-- page 2 -->\n\ntwo\n"
+    assert exported(second, "md").decode() == "two\n"
 
 
 @given(st.lists(st.tuples(st.text(), st.sampled_from(BlockKind)), max_size=4))

@@ -8,10 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from copyist.document import BlockKind, Box, Document
-from copyist.exports import todo
 from copyist.exports.task_line import Priority
 from copyist.exports.todo import Task, find_tasks
-from tests.exports.conftest import Write, block, page
+from tests.exports.conftest import Write, block, exported, page
 
 UPLOADED = date(2025, 11, 20)
 MARKS = (
@@ -166,7 +165,7 @@ def test_positions_count_over_pages_and_confidence_is_weighed(write: Write) -> N
 
 
 def test_the_file_has_dates_and_levels_as_text(write: Write) -> None:
-    (task,) = json.loads(todo.write(write("- Pay rent by Dec 17!!"), UPLOADED))["tasks"]
+    (task,) = json.loads(exported(write("- Pay rent by Dec 17!!"), "todo.json", uploaded=UPLOADED))["tasks"]
     assert (task["due_date"], task["priority"], task["box"]) == ("2025-12-17", "high", [100, 0, 700, 30])
 
 
@@ -179,4 +178,4 @@ def test_no_note_is_too_odd(texts: list[str], uploaded: date) -> None:
     tasks = find_tasks(document, uploaded)
     assert all(any(map(str.isalnum, task.task_name)) for task in tasks)
     assert [task.position_index for task in tasks] == list(range(len(tasks)))
-    assert json.loads(todo.write(document, uploaded))["version"] == 1
+    assert json.loads(exported(document, "todo.json", uploaded=uploaded))["version"] == 1

@@ -13,12 +13,31 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.cors import CORSMiddleware
 
-from copyist import __version__
+from copyist import __version__, tracing
 from copyist import log as logs
 from copyist import settings as configuration
-from copyist.api import documents, health, jobs, limits, metrics, openapi, problems, timing
-from copyist.api.compat import nougat, task_notes
-from copyist.api.service import KnownEngines, Looks, Opening, Service
+from copyist.api import (
+    batches,
+    documents,
+    events,
+    guards,
+    health,
+    jobs,
+    keys,
+    limits,
+    metrics,
+    openapi,
+    problems,
+    requests,
+    results,
+    timing,
+    webhooks,
+)
+from copyist.api.compat import docling, intellinote, math_api, nougat, task_notes
+from copyist.api.keyring import Keyring
+from copyist.api.openjobs import OpenJobs
+from copyist.api.quotas import Quotas
+from copyist.api.service import KnownEngines, Looks, Opening, Paces, Service
 from copyist.api.waiting import Bell
 from copyist.db.session import Database
 from copyist.errors import ConfigurationError
@@ -29,7 +48,22 @@ from copyist.storage import Storage
 WEB = Path(__file__).parent.parent / "web"
 
 # The seed's routes come first: ``/api/jobs/{id}/`` with its slash is theirs.
-ROUTERS = [task_notes.router, nougat.router, jobs.router, documents.router, health.router, metrics.router]
+ROUTERS = [
+    task_notes.router,
+    nougat.router,
+    intellinote.router,
+    math_api.router,
+    docling.router,
+    jobs.router,
+    events.router,
+    documents.router,
+    results.router,
+    batches.router,
+    keys.router,
+    webhooks.router,
+    health.router,
+    metrics.router,
+]
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -39,10 +73,12 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         service = _service(settings)
         app.state.service = service
+        tracing.setup("copyist-api", settings.otel_exporter_otlp_endpoint)
         async with service.opening.going_on(), service.bell.listening():
             yield
         service.looks.close()
         service.db.close()
+        tracing.shutdown()
 
     app = openapi.Described(
         title="Copyist",
@@ -54,16 +90,20 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         responses=openapi.ANYTHING_ELSE,
     )
+    app.needs_keys = settings.needs_keys
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["*"],
             allow_headers=["*"],
-            expose_headers=["Location", "Retry-After", *nougat.HEADERS],
+            expose_headers=["Location", "Retry-After", requests.HEADER, *nougat.HEADERS],
         )
     limits.limit_body(app, settings.max_bytes)
+    guards.guard(app, settings)
     timing.time_requests(app)
+    requests.follow_requests(app)
+    intellinote.let_local_clients_in(app, settings.cors_origins)
     problems.register(app)
     for router in ROUTERS:
         app.include_router(router)
@@ -82,6 +122,10 @@ def _service(settings: Settings) -> Service:
         bell=Bell(settings.redis_url),
         engines=KnownEngines(database),
         opening=Opening(database, settings.database),
+        paces=Paces(database),
+        keys=Keyring(database),
+        quotas=Quotas(settings.redis_url),
+        open_jobs=OpenJobs(database, settings.max_open_jobs),
         looks=Looks("database", "broker", "storage", *metrics.LOOKS),
     )
 

@@ -5,36 +5,22 @@ A route says what it takes with ``dependencies=[needs(Scope.WRITE)]``, and gets 
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from starlette.requests import HTTPConnection
 
-from copyist.errors import Forbidden
+from copyist.api.service import Here, Service
+from copyist.db.keys import Scope, Tier
+from copyist.db.tables import ApiKey
+from copyist.errors import Forbidden, KeyMissing
 
+__all__ = ["Asks", "Caller", "Scope", "Tier", "identify", "needs"]
 
-class Scope(StrEnum):
-    """What a key is good for."""
-
-    READ = "read"
-    """See jobs and results."""
-    WRITE = "write"
-    """Send files, cancel, retry and delete jobs, set a webhook."""
-    CORRECT = "correct"
-    """Correct lines."""
-    TRAIN = "train"
-    """Start trainings, promote and roll back models."""
-    ADMIN = "admin"
-    """All of that, everybody's jobs, keys and ``/metrics``."""
-
-
-class Tier(StrEnum):
-    """How much a caller may send."""
-
-    ANONYMOUS = "anonymous"
-    STANDARD = "standard"
-    UNLIMITED = "unlimited"
+KEY_HEADER = "X-API-Key"
 
 
 @dataclass(frozen=True)
@@ -56,9 +42,66 @@ class Caller:
         return None if Scope.ADMIN in self.scopes else self.owner
 
 
-def _caller(request: Request) -> Caller:
-    address = request.client.host if request.client else ""
+async def identify(service: Service, connection: HTTPConnection) -> Caller:
+    """Who sent the request, told by its headers; it is found out once for each.
+
+    Raises ``KeyMissing`` where a key is needed and none came, and for one that is not good; ``Unavailable`` while the
+    database cannot be asked.
+    """
+    known: Caller | None = getattr(connection.state, "caller", None)
+    if known is None:
+        secret = _sent_key(connection)
+        if secret:
+            known = _holder(await service.keys.key(secret))
+        elif service.settings.needs_keys:
+            raise KeyMissing(why="None was sent.")
+        else:
+            known = _anybody(connection)
+        connection.state.caller = known
+    return known
+
+
+def _sent_key(connection: HTTPConnection) -> str:
+    """The key in the headers; what came in a header of our own counts before what a proxy may have put there."""
+    if key := connection.headers.get(KEY_HEADER, "").strip():
+        return key
+    scheme, _, credentials = connection.headers.get("Authorization", "").partition(" ")
+    return credentials.strip() if scheme.lower() == "bearer" else ""
+
+
+def _holder(key: ApiKey) -> Caller:
+    known = frozenset(scope for scope in Scope if scope.value in key.scopes)
+    return Caller(owner=key.owner, scopes=known, tier=Tier(key.tier), counted_as=f"owner {key.owner}")
+
+
+def _anybody(connection: HTTPConnection) -> Caller:
+    address = _network(connection.client.host) if connection.client else ""
     return Caller(owner="", scopes=frozenset({Scope.ADMIN}), tier=Tier.ANONYMOUS, counted_as=f"address {address}")
+
+
+def _network(address: str) -> str:
+    """What one client has to itself: an IPv4 address, or the /64 that all the IPv6 addresses of a household are in."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(ip, ipaddress.IPv6Address):
+        return str(ip.ipv4_mapped or ipaddress.IPv6Network((ip.packed[:8] + bytes(8), 64)))
+    return address
+
+
+# They read nothing: the document is to show where a key goes, so that /docs has "Authorize".
+_IN_HEADER = APIKeyHeader(name=KEY_HEADER, auto_error=False, description="A key, `ck_…`.")
+_AS_BEARER = HTTPBearer(auto_error=False, description="The same key.")
+
+
+async def _caller(
+    request: Request,
+    here: Here,
+    _key: Annotated[str | None, Security(_IN_HEADER)] = None,
+    _bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_AS_BEARER)] = None,
+) -> Caller:
+    return await identify(here, request)
 
 
 Asks = Annotated[Caller, Depends(_caller)]
@@ -68,7 +111,7 @@ Asks = Annotated[Caller, Depends(_caller)]
 def needs(scope: Scope) -> Any:
     """A dependency of routes that need a key with this scope."""
 
-    def check(caller: Asks) -> None:
+    async def check(caller: Asks) -> None:
         if not caller.may(scope):
             raise Forbidden(scope=scope.value)
 

@@ -10,6 +10,15 @@ _END = "2025-12-01T09:30:01.420000Z"
 _WORD = {"text": "Invoice", "box": [120, 88, 241, 116], "confidence": 0.58}
 _LINE = {"text": "Invoice", "box": [120, 88, 241, 116], "confidence": 0.58, "words": [_WORD]}
 
+_LINKS: dict[str, Any] = {
+    "self": f"/api/jobs/{_ID}",
+    "events": f"/api/jobs/{_ID}/events",
+    "result": f"/api/jobs/{_ID}/result.txt",
+    "cancel": None,
+    "retry": None,
+    "batch": None,
+}
+
 PROBLEM: dict[str, Any] = {
     "type": "about:blank",
     "title": "The PDF is protected by a password",
@@ -27,6 +36,7 @@ JOB: dict[str, Any] = {
     "expires_at": None,
     "progress": {"pages_done": 3, "pages_failed": 0, "pages_total": 3, "percent": 100},
     "queue_position": None,
+    "eta": None,
     "engines": ["tesseract"],
     "confidence": 0.94,
     "degraded": False,
@@ -39,10 +49,12 @@ JOB: dict[str, Any] = {
         "text": "auto",
         "pages": "1-3",
         "priority": "normal",
+        "time_limit": None,
+        "page_time_limit": None,
         "decoding": {},
     },
     "metadata": {"shelf": 3},
-    "links": {"self": f"/api/jobs/{_ID}", "result": f"/api/jobs/{_ID}/result.txt", "cancel": None},
+    "links": _LINKS,
 }
 
 SUBMITTED: dict[str, Any] = JOB | {
@@ -53,14 +65,16 @@ SUBMITTED: dict[str, Any] = JOB | {
     "queue_position": 2,
     "engines": [],
     "confidence": None,
-    "links": {"self": f"/api/jobs/{_ID}", "result": None, "cancel": f"/api/jobs/{_ID}/cancel"},
+    "eta": "2025-12-01T09:30:04Z",
+    "links": _LINKS | {"result": None, "cancel": f"/api/jobs/{_ID}/cancel"},
 }
 
 CANCELLED: dict[str, Any] = SUBMITTED | {
     "status": "cancelled",
     "finished_at": _END,
     "queue_position": None,
-    "links": {"self": f"/api/jobs/{_ID}", "result": None, "cancel": None},
+    "eta": None,
+    "links": _LINKS | {"result": None, "retry": f"/api/jobs/{_ID}/retry"},
 }
 
 JOB_LIST: dict[str, Any] = {"jobs": [JOB], "next_cursor": None}
@@ -174,3 +188,32 @@ RESULTS: dict[str, Any] = {
     "text/markdown": "# Invoice\n\nDear Ms Finch,\n",
     "application/json": {"pages": [PAGE["content"]]},
 }
+
+_BATCH_ID = "5d7c1c62-0f53-4b0e-8a2e-6f6f0d5f2a10"
+
+BATCH: dict[str, Any] = {
+    "id": _BATCH_ID,
+    "status": "processing",
+    "created_at": "2025-12-01T09:30:00.120000Z",
+    "jobs": {"pending": 1, "processing": 1, "completed": 12, "failed": 0, "cancelled": 0},
+    "pages_done": 31,
+    "pages_failed": 0,
+    "refused": [{"filename": "notes.doc", "code": "unsupported_media", "detail": "This kind of file cannot be read."}],
+    "metadata": {"shelf": 3},
+    "links": {
+        "self": f"/api/batches/{_BATCH_ID}",
+        "jobs": f"/api/jobs?batch={_BATCH_ID}",
+        "result": f"/api/batches/{_BATCH_ID}/result.zip",
+    },
+}
+BATCH_LIST: dict[str, Any] = {"batches": [BATCH], "next_cursor": None}
+
+EVENTS = """\
+event: job
+data: {"id": "0b8f4b0e-6c2d-4f0a-9a57-3d5a4f0f9c11", "status": "processing", "progress": {"pages_done": 0}}
+
+id: 2
+event: page
+data: {"number": 1, "status": "done", "engine": "tesseract", "confidence": 0.94, "error": null}
+
+"""

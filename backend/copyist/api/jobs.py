@@ -1,162 +1,215 @@
-"""``/api/jobs``: submit, list, look, wait, cancel, forget."""
+"""``/api/jobs``: submit, list, look, wait, cancel, retry, forget."""
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import binascii
-import time
-from datetime import UTC, datetime
+import hashlib
+import re
+from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated
-from uuid import UUID
 
-from fastapi import APIRouter, File, Form, Query, Response, UploadFile
-from sqlalchemy.orm import Session
-from starlette.concurrency import run_in_threadpool
+from anyio import to_thread
+from fastapi import APIRouter, Header, Query, Request, Response
 
+from copyist import errors
 from copyist.api import examples, openapi, uploads
+from copyist.api.callers import Asks, Caller, Scope, needs
+from copyist.api.cursors import MAX_LIST, cursor, link_next, position
 from copyist.api.problems import InvalidRequest
-from copyist.api.schemas import JobBody, JobList, job_body
+from copyist.api.ratelimits import count_files, has_a_place
+from copyist.api.schemas import FieldProblem, JobBody, JobList
 from copyist.api.service import Here, Service
-from copyist.db import jobs
-from copyist.db.progress import Progress
+from copyist.api.sources import FETCHES, take_in_named
+from copyist.api.submissions import Submission, request_body
+from copyist.api.synchronous import wait_for_end
+from copyist.api.views import cancel_job, look, shown
+from copyist.db import idempotency, jobs, pages
 from copyist.db.states import JOB_ENDED, JobStatus
 from copyist.db.tables import Job
-from copyist.errors import AlreadyEnded, InvalidOption, NotFound, Unavailable
-from copyist.queue.routing import News
+from copyist.errors import AlreadyEnded, Expired, InvalidOption, MissingFile, NotFound, Unavailable
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 
 POLL_AFTER_S = 1
-MAX_LIST = 200
+FIRST_PAGES = 4
+"""Pages that a retry sends at once; the sweeper sends more where there are workers for them."""
+MAX_IDEMPOTENCY_KEY = 255
 
-
-def shown(service: Service, session: Session, found: list[Job]) -> list[JobBody]:
-    """Jobs with their progress."""
-    keep = service.settings.keep_jobs
-    progress = jobs.progress(session, [job.id for job in found if job.pages_total is not None])
-    return [job_body(job, progress.get(job.id, Progress()), jobs.queue_position(session, job), keep) for job in found]
-
-
-def look(service: Service, caller: Caller, job_id: str) -> JobBody:
-    """One job; raises ``NotFound`` or ``Expired``."""
-    with service.db.read() as session:
-        return shown(service, session, [jobs.get(session, job_id, caller.sees)])[0]
-
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        max_length=MAX_IDEMPOTENCY_KEY,
+        description="The same key with the same request, within 24 hours, gives the job of the first",
+    ),
+]
+Prefer = Annotated[str | None, Header(description="`wait=10`: answer when the job has ended, or after 10 seconds")]
 
 SUBMITTED = {"headers": openapi.LOCATION | openapi.RETRY_AFTER} | openapi.example(examples.SUBMITTED)
-SHOWN = {"headers": {"Retry-After": openapi.RETRY_AFTER["Retry-After"] | {"description": "While it is open."}}}
+ENDED_AT_ONCE = {"model": JobBody, "description": "`Prefer: wait` was asked for, and the job has ended"}
+ETAG = {"ETag": {"description": "Send it as If-None-Match to hear only of changes.", "schema": {"type": "string"}}}
+SHOWN = {"headers": {"Retry-After": openapi.RETRY_AFTER["Retry-After"] | {"description": "While it is open."}} | ETAG}
+NOT_CHANGED = {"description": "Nothing has changed since the ETag in If-None-Match"}
 CANCELLED = openapi.example(examples.CANCELLED)
-NO_JOB = openapi.answers(NotFound, Unavailable)
 
 
 @router.post(
     "",
     status_code=202,
+    response_model=JobBody,
     summary="Submit a file to be read",
-    responses=openapi.answers(*openapi.UPLOAD, Unavailable) | {202: SUBMITTED},
+    dependencies=[needs(Scope.WRITE), has_a_place],
+    responses=openapi.answers(*openapi.UPLOAD, *openapi.FETCH, *openapi.IDEMPOTENCY, NotFound, Unavailable)
+    | {202: SUBMITTED, 200: ENDED_AT_ONCE},
+    openapi_extra=request_body(),
 )
-def submit(
+async def submit(
     here: Here,
+    caller: Asks,
     response: Response,
-    file: Annotated[
-        UploadFile,
-        File(
-            description="PDF, PNG, JPEG, TIFF, WebP, BMP, GIF, AVIF, HEIC, JPEG 2000",
-            json_schema_extra={"format": "binary"},
-        ),
-    ],
-    mode: Annotated[
-        str | None,
-        Form(examples=["document"], description="document, handwriting, formula or paper; else the engine's own"),
-    ] = None,
-    engine: Annotated[str | None, Form(description="Start the chain here; see /api/engines")] = None,
-    languages: Annotated[str | None, Form(examples=["eng+deu"])] = None,
-    text: Annotated[str, Form(description="auto, force (always OCR) or only (never OCR)")] = "auto",
-    pages: Annotated[str | None, Form(examples=["1-3,5"])] = None,
-    priority: Annotated[str, Form(description="interactive, normal or batch")] = "normal",
-    password: Annotated[str | None, Form(description="Opens a protected PDF; it is not kept")] = None,
-    metadata: Annotated[str | None, Form(description="A JSON object, echoed with the job")] = None,
+    sent: Submission,
+    idempotency_key: IdempotencyKey = None,
+    prefer: Prefer = None,
 ) -> JobBody:
     """Answers 202 with the job and its `Location` once the file is safe; poll there until `status` is an end state."""
-    form = uploads.Form(
-        mode=mode,
-        engine=engine,
-        languages=languages,
-        text=text,
-        pages=pages,
-        priority=priority,
-        password=password,
-        metadata=metadata,
-    )
-    job = uploads.submit(here, file, form)
-    response.headers["Location"] = f"/api/jobs/{job.id}"
-    response.headers["Retry-After"] = str(POLL_AFTER_S)
-    with here.db.read() as session:
-        return shown(here, session, [job])[0]
-
-
-@router.get(
-    "",
-    summary="List jobs, newest first",
-    responses=openapi.answers(InvalidOption, InvalidRequest, Unavailable),
-)
-def newest(
-    here: Here,
-    limit: Annotated[int, Query(ge=1, le=MAX_LIST)] = 50,
-    cursor: str | None = None,
-    status: JobStatus | None = None,
-) -> JobList:
-    """Pages by cursor: pass `next_cursor` back until it is null."""
-    with here.db.read() as session:
-        found = jobs.newest(
-            session, jobs.Filter(statuses=[status] if status else ()), limit=limit + 1, before=_position(cursor)
+    fields = sent.fields
+    form = fields.form(fields.batch)
+    if len(sent.files) > 1:
+        raise InvalidRequest(
+            [FieldProblem(pointer="/body/file", detail="One file at a time; see /api/batches.")], fields="file"
         )
-        more = found[limit - 1] if len(found) > limit else None
-        return JobList(jobs=shown(here, session, found[:limit]), next_cursor=_cursor(more) if more else None)
+    if bool(sent.files) == bool(fields.source):
+        raise MissingFile(field="file")
 
+    def take_in() -> str:
+        count_files(here, caller, 1, response)
+        if fields.source:
+            return take_in_named(here, caller, fields.source, form, filename=fields.filename or "").id
+        return uploads.submit(here, caller, sent.files[0], form).id
 
-def _cursor(job: Job) -> str:
-    return base64.urlsafe_b64encode(f"{job.created_at.isoformat()}|{job.id}".encode()).decode()
-
-
-def _position(cursor: str | None) -> tuple[datetime, str] | None:
-    if cursor is None:
-        return None
-    try:
-        moment, job_id = base64.urlsafe_b64decode(cursor).decode().split("|")
-        at = datetime.fromisoformat(moment)
-        if at.tzinfo is None:
-            raise ValueError("a time of no zone")
-        return at.astimezone(UTC), str(UUID(job_id))
-    except (ValueError, OverflowError, binascii.Error) as error:
-        raise InvalidOption(value=cursor[:40], option="cursor", allowed="the next_cursor of a list") from error
-
-
-@router.get(
-    "/{job_id}",
-    summary="Look at a job, or wait for it",
-    responses=openapi.answers(NotFound, InvalidRequest, Unavailable) | {200: SHOWN},
-)
-async def one(
-    here: Here,
-    job_id: str,
-    response: Response,
-    wait: Annotated[float, Query(ge=0, description="Seconds to wait for the job to end")] = 0,
-) -> JobBody:
-    """Answers 200 in every state. With `wait` the answer comes as soon as the job has ended, or when the time is up."""
-    body = await wait_for_end(here, job_id, min(wait, here.settings.wait_max_s))
+    work = once(here, caller, idempotency_key, sent.fingerprint, take_in) if idempotency_key else take_in
+    job_id = await to_thread.run_sync(work, limiter=FETCHES if fields.source else None)
+    body = await _wait_as_preferred(here, caller, job_id, prefer, response)
+    response.headers["Location"] = body.links.self
     if body.status not in JOB_ENDED:
         response.headers["Retry-After"] = str(POLL_AFTER_S)
     return body
 
 
-async def listen(news: asyncio.Event, seconds: float) -> None:
-    """Wait for news, but no longer than ``seconds`` or a second: the bell may stay silent."""
-    try:
-        await asyncio.wait_for(news.wait(), min(seconds, 1.0))
-    except TimeoutError:
-        return
+def once(
+    service: Service, caller: Caller, key: str, fingerprint: Callable[[], str], work: Callable[[], str]
+) -> Callable[[], str]:
+    """``work``, which makes something and gives its id, to be done once under an ``Idempotency-Key``."""
+
+    def do() -> str:
+        seen = fingerprint()
+        with service.db.write() as session:
+            known = idempotency.begin(session, caller.owner, key, seen)
+        if known is not None:
+            return known
+        try:
+            made = work()
+        except BaseException:
+            with service.db.write() as session:
+                idempotency.give_up(session, caller.owner, key)
+            raise
+        with service.db.write() as session:
+            idempotency.done(session, caller.owner, key, made)
+        return made
+
+    return do
+
+
+async def _wait_as_preferred(
+    service: Service, caller: Caller, job_id: str, prefer: str | None, response: Response
+) -> JobBody:
+    """The job at once, or at its end where the client prefers to wait (RFC 7240)."""
+    wish = re.search(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})", prefer or "", re.IGNORECASE)
+    seconds = min(int(wish[1]), service.settings.wait_max_s) if wish else 0
+    body = await wait_for_end(service, caller, job_id, seconds)
+    if wish:
+        response.headers["Preference-Applied"] = f"wait={seconds:g}"
+        if body.status in JOB_ENDED:
+            response.status_code = 200
+    return body
+
+
+@router.get(
+    "",
+    summary="List jobs, newest first",
+    dependencies=[needs(Scope.READ)],
+    responses=openapi.answers(InvalidOption, InvalidRequest, Unavailable),
+)
+def newest(
+    here: Here,
+    caller: Asks,
+    request: Request,
+    response: Response,
+    limit: Annotated[int, Query(ge=1, le=MAX_LIST)] = 50,
+    cursor_: Annotated[str | None, Query(alias="cursor")] = None,
+    status: Annotated[list[JobStatus] | None, Query(description="Any of these states")] = None,
+    batch: str | None = None,
+    created_after: datetime | None = None,
+    created_before: datetime | None = None,
+    filename: Annotated[str | None, Query(max_length=255, description="A part of the name")] = None,
+    metadata: Annotated[list[str] | None, Query(examples=["shelf:3"], description="A field and its value")] = None,
+) -> JobList:
+    """Pages by cursor: pass `next_cursor` back until it is null, or follow the `Link` header."""
+    wanted = jobs.Filter(
+        owner=caller.sees,
+        statuses=status or (),
+        batch_id=batch,
+        created_after=created_after,
+        created_before=created_before,
+        filename=filename,
+        labels=dict(_label(text) for text in metadata or ()),
+    )
+    with here.db.read() as session:
+        found = jobs.newest(session, wanted, limit=limit + 1, before=position(cursor_))
+        more = found[limit - 1] if len(found) > limit else None
+        following = cursor(more.created_at, more.id) if more else None
+        link_next(request, response, following)
+        return JobList(jobs=shown(here, session, found[:limit]), next_cursor=following)
+
+
+def _label(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name or "\0" in text:
+        raise InvalidOption(value=text[:40], option="metadata", allowed="field:value")
+    return name, value
+
+
+@router.get(
+    "/{job_id}",
+    response_model=JobBody,
+    summary="Look at a job, or wait for it",
+    dependencies=[needs(Scope.READ)],
+    responses=openapi.answers(NotFound, Expired, InvalidRequest, Unavailable) | {200: SHOWN, 304: NOT_CHANGED},
+)
+async def one(
+    here: Here,
+    caller: Asks,
+    job_id: str,
+    wait: Annotated[float, Query(ge=0, description="Seconds to wait for the job to end")] = 0,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Answers 200 in every state. With `wait` the answer comes as soon as the job has ended, or when the time is up."""
+    body = await wait_for_end(here, caller, job_id, min(wait, here.settings.wait_max_s))
+    content = body.model_dump_json()
+    # The moment of an estimate moves on all the time; that alone is no change.
+    steady = body.model_copy(update={"eta": None}).model_dump_json()
+    etag = f'W/"{hashlib.sha256(steady.encode()).hexdigest()[:20]}"'
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
+    if body.status not in JOB_ENDED:
+        headers["Retry-After"] = str(POLL_AFTER_S)
+    if etag_matches(if_none_match, etag):
+        return Response(status_code=304, headers=headers)
+    return Response(content, media_type="application/json", headers=headers)
+
+
+def etag_matches(if_none_match: str | None, etag: str) -> bool:
+    """Whether a client has what ``etag`` names (RFC 9110, weak comparison)."""
+    known = [one.strip().removeprefix("W/") for one in (if_none_match or "").split(",")]
+    return "*" in known or etag.removeprefix("W/") in known
 
 
 @router.delete(
@@ -165,7 +218,9 @@ async def listen(news: asyncio.Event, seconds: float) -> None:
     response_model=JobBody,
     response_description="The job is cancelled",
     summary="Cancel a job, or forget one that has ended",
-    responses=NO_JOB | {202: CANCELLED, 204: {"description": "The job had ended and is forgotten"}},
+    dependencies=[needs(Scope.WRITE)],
+    responses=openapi.answers(NotFound, Expired, errors.NotEnded, Unavailable)
+    | {202: CANCELLED, 204: {"description": "The job had ended and is forgotten"}},
 )
 def cancel(here: Here, caller: Asks, job_id: str) -> Response | JobBody:
     """Open job: 202, it is cancelled; pages read so far are kept. Ended job: 204, the job and its file are deleted."""
@@ -176,19 +231,11 @@ def cancel(here: Here, caller: Asks, job_id: str) -> Response | JobBody:
     return look(here, caller, job_id)
 
 
-def cancel_job(service: Service, caller: Caller, job_id: str) -> bool:
-    """Cancel a job; ``False`` if it has ended. Raises ``NotFound`` or ``Expired``."""
-    with service.db.write() as session:
-        cancelled = jobs.cancel(session, job_id, caller.sees)
-    if cancelled:
-        service.sender.ring(job_id, News.ENDED)
-    return cancelled
-
-
 @router.post(
     "/{job_id}/cancel",
     status_code=202,
     summary="Cancel a job, and never forget it",
+    dependencies=[needs(Scope.WRITE)],
     responses=openapi.answers(NotFound, Expired, AlreadyEnded, Unavailable) | {202: CANCELLED},
 )
 def only_cancel(here: Here, caller: Asks, job_id: str) -> JobBody:
@@ -196,3 +243,27 @@ def only_cancel(here: Here, caller: Asks, job_id: str) -> JobBody:
     if not cancel_job(here, caller, job_id):
         raise AlreadyEnded(status=look(here, caller, job_id).status.value)
     return look(here, caller, job_id)
+
+
+@router.post(
+    "/{job_id}/retry",
+    status_code=202,
+    summary="Read again what failed",
+    dependencies=[needs(Scope.WRITE)],
+    responses=openapi.answers(NotFound, Expired, errors.NotEnded, errors.NothingToRetry, Unavailable)
+    | {202: openapi.example(examples.SUBMITTED)},
+)
+def retry(here: Here, caller: Asks, job_id: str) -> JobBody:
+    """Only pages that failed, or were skipped when the job was cancelled, are read; those that were read stay."""
+    with here.db.write() as session:
+        job = jobs.retry(session, job_id, caller.sees)
+        numbers = pages.take_to_send(session, job_id, FIRST_PAGES)
+    _send(here, job, numbers)
+    return look(here, caller, job_id)
+
+
+def _send(service: Service, job: Job, numbers: list[int]) -> None:
+    if job.pages_total is None:
+        uploads.send(service, job)
+    else:
+        service.sender.pages(job.id, numbers, queue=job.queue, priority=job.priority)

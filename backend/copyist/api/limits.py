@@ -1,14 +1,16 @@
-"""Limits on what a request may bring, before anything of it is kept."""
+"""Limits on what a request may bring, and how slowly, before anything of it is kept."""
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import FastAPI
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from copyist.api import problems
-from copyist.errors import FileTooLarge
+from copyist.errors import FileTooLarge, UploadStalled
 
 FORM_OVERHEAD_BYTES = 1_000_000
 """What a multipart form may hold beside the file itself."""
@@ -18,6 +20,11 @@ def limit_body(app: FastAPI, max_bytes: int) -> None:
     """Refuse a body that is too long for a file of ``max_bytes``, by its declared length or as soon as it is over."""
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=max_bytes + FORM_OVERHEAD_BYTES)
     app.add_middleware(_AsProblem, max_bytes=max_bytes)
+
+
+def end_stalled(app: FastAPI, idle_s: float) -> None:
+    """End a request of whose body nothing comes for ``idle_s``, and let everything further in know when it is over."""
+    app.add_middleware(_Inlet, idle_s=idle_s)
 
 
 class _AsProblem:
@@ -40,3 +47,73 @@ class _AsProblem:
                 await self._problem(scope, receive, send)
 
         await self.app(scope, receive, translate)
+
+
+def has_body(scope: Scope) -> bool:
+    """Whether something comes after the head of the request."""
+    headers = Headers(scope=scope)
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+
+
+class _Inlet:
+    """Where bodies come in. ``state["body_is_over"]`` is an event that tells when all of one has been taken."""
+
+    def __init__(self, app: ASGIApp, idle_s: float) -> None:
+        self.app = app
+        self._idle_s = idle_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        inlet = _Request(self._idle_s, receive, send, has_body=has_body(scope))
+        scope.setdefault("state", {})["body_is_over"] = inlet.is_over
+        try:
+            await self.app(scope, inlet.receive, inlet.send)
+        except Exception:
+            if not inlet.is_stalled or inlet.is_answered:
+                raise
+        if inlet.is_stalled and not inlet.is_answered:
+            problem = problems.of(UploadStalled(seconds=f"{self._idle_s:g}"))
+            # The rest may yet come, and nobody would read it.
+            problem.headers["Connection"] = "close"
+            await problem(scope, receive, send)
+
+
+class _Request:
+    """One request: the application is told that the client of a stalled one is gone, and what it then says is lost."""
+
+    def __init__(self, idle_s: float, receive: Receive, send: Send, *, has_body: bool) -> None:
+        self._idle_s, self._receive, self._send = idle_s, receive, send
+        self._is_first = True
+        self._has_body = has_body
+        self.is_over = asyncio.Event()
+        self.is_answered = self.is_stalled = False
+        if not has_body:
+            self.is_over.set()
+
+    async def receive(self) -> Message:
+        """The next message."""
+        is_first, self._is_first = self._is_first, False
+        if is_first and not self._has_body:
+            # So whoever waits for the client to hang up may read all that comes, and takes nothing from others.
+            return {"type": "http.request", "body": b"", "more_body": False}
+        if self.is_over.is_set() or self.is_answered:
+            return await self._receive()
+        if self.is_stalled:
+            return {"type": "http.disconnect"}
+        try:
+            async with asyncio.timeout(self._idle_s):
+                message = await self._receive()
+        except TimeoutError:
+            self.is_stalled = True
+            return {"type": "http.disconnect"}
+        if not message.get("more_body", False):
+            self.is_over.set()
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Answer, if the upload did not stall."""
+        if not self.is_stalled or self.is_answered:
+            self.is_answered = True
+            await self._send(message)

@@ -1,9 +1,9 @@
 """``GET /metrics`` for Prometheus: the state of the whole service, and how long this process takes to answer.
 
-The processes that read pages come and go, and what they counted would go with them. So nothing is counted there: jobs,
-pages, queues and workers are asked of the database and the broker at each scrape. Rows are deleted, too, so what is a
-count of rows is a gauge without ``_total``, and there is no number of all the pages ever read. Only the durations of
-requests are kept in this process: see ``timing``.
+Jobs, pages, queues and workers are asked of the database and the broker at each scrape: the processes that read pages
+come and go. Rows are deleted, too, so what is a count of rows is a gauge without ``_total``. What only grows, the
+workers count in the broker: see ``queue.tally``. A broker that was emptied is a counter reset, which Prometheus
+understands. Only the durations of requests are kept in this process: see ``timing``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ from typing import Annotated
 from fastapi import APIRouter, Header
 from fastapi.responses import Response
 from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+    UnknownMetricFamily,
+)
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -31,6 +38,7 @@ from copyist.db import figures, presence
 from copyist.db.figures import Figures, Waiting
 from copyist.db.tables import Worker, now
 from copyist.queue.routing import Queue
+from copyist.queue.tally import COUNTERS, HISTOGRAMS, Told
 
 router = APIRouter(tags=["health"])
 
@@ -54,8 +62,16 @@ def _rows(service: Service) -> _Rows:
     return _Rows(counted, workers, engines_of(service))
 
 
-def _messages(service: Service) -> dict[str, int]:
-    return {queue.value: service.sender.waiting(queue) for queue in Queue}
+@dataclass(frozen=True)
+class _Kept:
+    """What the broker tells: messages that lie in each queue, and what was counted."""
+
+    messages: Mapping[str, int]
+    told: Told
+
+
+def _kept(service: Service) -> _Kept:
+    return _Kept({queue.value: service.sender.waiting(queue) for queue in Queue}, service.sender.told())
 
 
 EXAMPLE = """\
@@ -76,19 +92,19 @@ async def metrics(here: Here, accept: Annotated[str, Header(include_in_schema=Fa
     """Always 200: `ocr_up` says which of database, broker and storage answers, and the figures of one that does not
     are left out.
     """
-    rows, messages, stored = await asyncio.gather(
+    rows, kept, stored = await asyncio.gather(
         here.looks.at(ROWS, lambda: _rows(here)),
-        here.looks.at(MESSAGES, lambda: _messages(here)),
+        here.looks.at(MESSAGES, lambda: _kept(here)),
         here.looks.at("storage", here.storage.check),
     )
     encode, kind = choose_encoder(accept)
-    registry = _registry(_Told(rows, messages, stored))
+    registry = _registry(_Scrape(rows, kept, stored, strict="openmetrics" in kind))
     return Response(await run_in_threadpool(encode, registry), headers={"Content-Type": kind})
 
 
-def _registry(told: Collector) -> CollectorRegistry:
+def _registry(scrape: Collector) -> CollectorRegistry:
     registry = CollectorRegistry()
-    registry.register(told)
+    registry.register(scrape)
     if timing.shared_folder():
         # Nothing of memory and the like, then: the process that is asked cannot tell it of the others.
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
@@ -99,25 +115,60 @@ def _registry(told: Collector) -> CollectorRegistry:
 
 
 @dataclass(frozen=True, eq=False)
-class _Told:
+class _Scrape:
     """The answers of one scrape in Prometheus' words; one that is text says why there is none."""
 
     rows: _Rows | str
-    messages: Mapping[str, int] | str
+    kept: _Kept | str
     stored: str | None
+    strict: bool
+    """Whether it is told in OpenMetrics."""
 
     def collect(self) -> Iterator[Metric]:
         """All that is known."""
         yield InfoMetricFamily("copyist_build", "The version of this process", {"version": __version__})
-        answers = {"database": self.rows, "broker": self.messages, "storage": self.stored}
+        answers = {"database": self.rows, "broker": self.kept, "storage": self.stored}
         up = {part: not isinstance(answer, str) for part, answer in answers.items()}
         yield _gauge("ocr_up", "Whether this part answers: 1 or 0", "part", up)
-        if not isinstance(self.messages, str):
+        if not isinstance(self.kept, str):
             depth = "Messages that lie in the broker and that no worker has fetched"
-            yield _gauge("ocr_queue_depth", depth, "queue", self.messages)
+            yield _gauge("ocr_queue_depth", depth, "queue", self.kept.messages)
+            yield from _of_counts(self.kept.told, strict=self.strict)
         if not isinstance(self.rows, str):
             yield from _of_work(self.rows.figures)
             yield from _of_workers(self.rows.workers, self.rows.engines)
+
+
+NAMES = {
+    "jobs": ("ocr_jobs", "Jobs that ended, by the state they ended in; a retried one ends once more"),
+    "pages": ("ocr_pages", "Pages that were settled: read, cached (the same was read before) or failed"),
+    "fallbacks": ("ocr_engine_fallbacks", "How often a page went on to another engine, or to none, and why"),
+    "job_seconds": ("ocr_job_duration_seconds", "From the upload of a job to its end"),
+    "page_seconds": ("ocr_page_duration_seconds", "What it took a worker to read a page, all its engines together"),
+    "confidence": ("ocr_page_confidence", "How sure the engine was of a page, 0 to 1"),
+}
+"""What the tally counts, as Prometheus knows it."""
+GAUGES_TOO = {"jobs", "pages"}
+"""In OpenMetrics a counter and a gauge may not share a name; there these go without a type."""
+
+
+def _of_counts(told: Told, *, strict: bool) -> Iterator[Metric]:
+    for key, counts in told.counters.items():
+        name, documentation = NAMES[key]
+        family: CounterMetricFamily | UnknownMetricFamily
+        if strict and key in GAUGES_TOO:
+            family = UnknownMetricFamily(f"{name}_total", documentation, labels=COUNTERS[key])
+        else:
+            family = CounterMetricFamily(name, documentation, labels=COUNTERS[key])
+        for labels, count in counts.items():
+            family.add_metric(labels, count)
+        yield family
+    for key, measured in told.histograms.items():
+        name, documentation = NAMES[key]
+        histogram = HistogramMetricFamily(name, documentation, labels=HISTOGRAMS[key][0])
+        for labels, one in measured.items():
+            histogram.add_metric(labels, buckets=list(one.buckets), sum_value=one.sum)
+        yield histogram
 
 
 def _of_work(found: Figures) -> Iterator[Metric]:

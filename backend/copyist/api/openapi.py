@@ -40,7 +40,19 @@ _FIELDS: Mapping[type[CopyistError], Mapping[str, object]] = {
     errors.NoPageRead: {"pages": 3},
     errors.StillReading: {"job": "0b8f4b0e-6c2d-4f0a-9a57-3d5a4f0f9c11", "state": "processing", "seconds": 60},
     errors.OnlyPlaceholder: {"job": "0b8f4b0e-6c2d-4f0a-9a57-3d5a4f0f9c11"},
+    errors.ConversionTooLong: {"job": "0b8f4b0e-6c2d-4f0a-9a57-3d5a4f0f9c11", "seconds": 60},
     problems.InvalidRequest: {"fields": "limit"},
+    errors.Forbidden: {"scope": "write"},
+    errors.KeyMissing: {"why": ""},
+    errors.TooManyRequests: {"limit": 10, "window": "a minute", "seconds": 41},
+    errors.TooManyAtOnce: {"limit": 5, "seconds": 1},
+    errors.TooManyOpenJobs: {"limit": 100000},
+    errors.UploadStalled: {"seconds": 30},
+    errors.TimeLimit: {"seconds": 600},
+    errors.NotEnded: {"status": "processing"},
+    errors.NothingToRetry: {"status": "completed"},
+    errors.InvalidWebhook: {"limit": 2000},
+    errors.NotAcceptable: {"allowed": "text/plain, application/json, application/pdf"},
 }
 
 # What the check of an upload may answer, whatever route it came in by.
@@ -55,6 +67,9 @@ UPLOAD = (
     errors.DamagedFile,
     errors.Encrypted,
     errors.StorageFull,
+    errors.TooManyOpenJobs,
+    errors.TooManyRequests,
+    errors.TooManyAtOnce,
     problems.InvalidRequest,
 )
 
@@ -67,6 +82,12 @@ FETCH = (
     errors.AddressRefused,
     errors.FetchFailed,
 )
+
+# What may be wrong with an address that is to be told of something.
+WEBHOOK = (errors.InvalidWebhook, errors.WebhookRefused, errors.WebhooksOff)
+
+# What an Idempotency-Key may meet.
+IDEMPOTENCY = (errors.IdempotencyConflict, errors.IdempotencyInFlight)
 
 LOCATION = {"Location": {"description": "Where the job is: poll there.", "schema": {"type": "string"}}}
 RETRY_AFTER = {"Retry-After": {"description": "Seconds until it is worth asking again.", "schema": {"type": "integer"}}}
@@ -114,12 +135,23 @@ def example(value: Mapping[str, Any]) -> dict[str, Any]:
 class Described(FastAPI):
     """An application whose document has the model of its problems, and whose ``/docs`` work without the internet."""
 
+    needs_keys = False
+
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document."""
         document = super().openapi()
         model = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         document["components"]["schemas"] |= model.pop("$defs") | {"Problem": model}
+        if not self.needs_keys:
+            _let_everybody_in(document)
         return document
+
+
+def _let_everybody_in(document: dict[str, Any]) -> None:
+    """Say that a key may be sent to an operation, and need not be."""
+    for operation in (one for operations in document["paths"].values() for one in operations.values()):
+        if {} not in operation.get("security", [{}]):
+            operation["security"].append({})
 
 
 def serve_docs(app: FastAPI) -> None:

@@ -63,7 +63,7 @@ def check(
     options |= {"time_limit": time_limit, "page_time_limit": page_time_limit}
     return Wishes(
         options=options,
-        labels=_labels(metadata),
+        labels=labels(metadata),
         priority=Priority(priority),
         queue=_queue(engine, engines, backend, only_ready=True),
         home_queue=_queue(engine, engines, backend, only_ready=False),
@@ -90,18 +90,19 @@ def _one_of(option: str, value: str, allowed: Any) -> None:
         raise InvalidOption(value=value[:40], option=option, allowed="one of: " + ", ".join(names))
 
 
-def _labels(metadata: str | None) -> dict[str, Any]:
+def labels(metadata: str | None) -> dict[str, Any]:
+    """The JSON object that ``metadata`` is; raises ``InvalidOption``."""
     if not metadata:
         return {}
     try:
-        labels = json.loads(metadata) if len(metadata.encode()) <= MAX_METADATA_BYTES else None
+        found = json.loads(metadata) if len(metadata.encode()) <= MAX_METADATA_BYTES else None
         # Python reads more than JSON holds: half a character, NaN, numbers without end. What goes in must come out.
-        json.dumps(labels, ensure_ascii=False, allow_nan=False).encode()
+        json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
-        labels = None
-    if not isinstance(labels, dict):
+        found = None
+    if not isinstance(found, dict):
         raise InvalidOption(value=metadata[:40], option="metadata", allowed="a JSON object of at most 16 kB")
-    return labels
+    return found
 
 
 def _queue(engine: str | None, engines: Mapping[str, Mapping[str, Any]], backend: str, *, only_ready: bool) -> Queue:

@@ -58,11 +58,16 @@ class JobProgress(BaseModel):
 
 
 class JobLinks(BaseModel):
-    """Where to go next: GET ``self``; GET ``result``, null until there is one; POST ``cancel``, null at the end."""
+    """Where to go next: GET ``self``, ``events`` (a stream) and ``result`` (null until there is one; other endings of
+    its path give other formats); POST ``cancel`` (null at the end).
+    """
 
     self: str
+    events: str
     result: str | None
     cancel: str | None
+    retry: str | None = Field(description="POST here to read again what failed; null where nothing did.")
+    batch: str | None
 
 
 class JobOptions(BaseModel):
@@ -74,6 +79,8 @@ class JobOptions(BaseModel):
     text: document.TextPolicy = document.TextPolicy.AUTO
     pages: str | None = Field(default=None, examples=["1-3,5"])
     priority: PriorityName = "normal"
+    time_limit: float | None = Field(default=None, description="Seconds from its start; pages left then are given up.")
+    page_time_limit: float | None = Field(default=None, description="Seconds for each page.")
     decoding: dict[str, str | float] = Field(
         default={}, description="Model and sampling, for engines that write their answer token by token."
     )
@@ -91,10 +98,14 @@ class JobBody(BaseModel):
     started_at: datetime | None
     finished_at: datetime | None
     expires_at: datetime | None = Field(
-        description="KEEP_JOBS_DAYS after its end, when it is deleted; null while it is open, or where jobs are kept."
+        description="When it is deleted: KEEP_JOBS_DAYS, or its own `keep_days`, after its end; null while it is open, "
+        "or where jobs are kept."
     )
     progress: JobProgress
     queue_position: int | None = Field(description="How many jobs are ahead; null once it has begun.")
+    eta: datetime | None = Field(
+        description="When it will probably have been read, from the speed measured of late; null where nobody can say."
+    )
     engines: list[str] = Field(description="Engines whose readings were kept.")
     confidence: float | None = Field(description="Mean of the pages, 0 to 1.")
     degraded: bool = Field(description="Whether any page was only read by the mock engine.")
@@ -111,6 +122,47 @@ class JobList(BaseModel):
     model_config = shown(examples.JOB_LIST)
 
     jobs: list[JobBody]
+    next_cursor: str | None
+
+
+class Refused(BaseModel):
+    """A file of a batch that became no job, and why."""
+
+    filename: str
+    code: str
+    detail: str
+
+
+class BatchLinks(BaseModel):
+    """Where to go next: GET each of them; ``result`` is one ZIP, null until something was read."""
+
+    self: str
+    jobs: str
+    result: str | None
+
+
+class BatchBody(BaseModel):
+    """Several files that were sent together."""
+
+    model_config = shown(examples.BATCH)
+
+    id: str
+    status: Literal["processing", "completed"] = Field(description="`completed` once no job of it is open.")
+    created_at: datetime
+    jobs: dict[JobStatus, int] = Field(description="How many of its jobs are in each state.")
+    pages_done: int
+    pages_failed: int
+    refused: list[Refused] = Field(description="Files that could not be taken.")
+    metadata: dict[str, Any]
+    links: BatchLinks
+
+
+class BatchList(BaseModel):
+    """Some batches, newest first; ask again with ``cursor=next_cursor`` for more."""
+
+    model_config = shown(examples.BATCH_LIST)
+
+    batches: list[BatchBody]
     next_cursor: str | None
 
 
@@ -135,6 +187,16 @@ class PageBody(BaseModel):
         description="Words under OCR_CONFIDENCE_THRESHOLD: somebody should look at them."
     )
     content: document.Page | None = Field(description="Blocks, lines and words with boxes in pixels, origin top left.")
+
+
+class PageEvent(BaseModel):
+    """One page of a job was read, failed or was skipped."""
+
+    number: int
+    status: PageStatus
+    engine: str | None
+    confidence: float | None
+    error: JobError | None
 
 
 class EngineBody(BaseModel):
@@ -185,7 +247,9 @@ class Ready(BaseModel):
 DEGRADED = "Some pages were read by nobody but the mock engine: their text is a placeholder."
 
 
-def job_body(job: Job, progress: Progress, queue_position: int | None, keep: timedelta | None) -> JobBody:
+def job_body(
+    job: Job, progress: Progress, queue_position: int | None, eta: datetime | None, keep: timedelta | None
+) -> JobBody:
     """A job and its progress as the API shows it; ``keep`` is how long it stays after its end."""
     settled = progress.done + progress.failed
     total = job.pages_total
@@ -193,6 +257,8 @@ def job_body(job: Job, progress: Progress, queue_position: int | None, keep: tim
     percent = 100 if job.status == JobStatus.COMPLETED else round(100 * settled / total) if total else 0
     failed = [f"{progress.failed} of {total} pages could not be read."] if progress.failed and progress.done else []
     own = f"/api/jobs/{job.id}"
+    missing = job.status == JobStatus.FAILED or (ended and progress.done < (total or 0))
+    kept_until = job.finished_at + keep if job.finished_at and keep else None
     return JobBody(
         id=job.id,
         status=job.status,
@@ -200,11 +266,12 @@ def job_body(job: Job, progress: Progress, queue_position: int | None, keep: tim
         created_at=job.created_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
-        expires_at=job.finished_at + keep if job.finished_at and keep else None,
+        expires_at=kept_until if job.keep_days is None else job.delete_at,
         progress=JobProgress(
             pages_done=progress.done, pages_failed=progress.failed, pages_total=total, percent=percent
         ),
         queue_position=queue_position,
+        eta=eta,
         engines=list(progress.engines),
         confidence=progress.confidence,
         degraded=progress.degraded,
@@ -214,8 +281,11 @@ def job_body(job: Job, progress: Progress, queue_position: int | None, keep: tim
         metadata=job.labels,
         links=JobLinks(
             self=own,
+            events=f"{own}/events",
             result=f"{own}/result.txt" if ended and progress.done else None,
             cancel=None if ended else f"{own}/cancel",
+            retry=f"{own}/retry" if missing else None,
+            batch=f"/api/batches/{job.batch_id}" if job.batch_id else None,
         ),
     )
 

@@ -10,13 +10,21 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 
+from copyist.api.keyring import Keyring
+from copyist.api.openjobs import OpenJobs
+from copyist.api.quotas import Quotas
 from copyist.api.waiting import Bell
-from copyist.db import migrate, presence
+from copyist.db import migrate, pace, presence
+from copyist.db.pace import Pace
+from copyist.db.progress import Progress
 from copyist.db.session import Database
+from copyist.db.states import JOB_ENDED
+from copyist.db.tables import Job, now
 from copyist.queue.routing import Sender
 from copyist.reasons import Trouble
 from copyist.settings import Settings
@@ -128,6 +136,34 @@ class KnownEngines:
         return self._known
 
 
+class Paces:
+    """When jobs will have been read: measured at most every ``FRESH_S`` seconds."""
+
+    FRESH_S = 2.0
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._known: dict[str, Pace] = {}
+        self._until = 0.0
+
+    def eta(self, job: Job, progress: Progress, position: int | None) -> datetime | None:
+        """The moment at which the job has probably ended; ``None`` where it has, or where nobody can say."""
+        if job.status in JOB_ENDED:
+            return None
+        here = self._measured().get(job.queue)
+        if here is None:
+            return None
+        left = None if job.pages_total is None else job.pages_total - progress.done - progress.failed
+        return now() + timedelta(seconds=here.seconds(job.id, left, position or 0))
+
+    def _measured(self) -> dict[str, Pace]:
+        if time.monotonic() > self._until:
+            with self._db.read() as session:
+                self._known = pace.measure(session)
+            self._until = time.monotonic() + self.FRESH_S
+        return self._known
+
+
 @dataclass(frozen=True)
 class Service:
     """Made when the application starts, handed to every handler."""
@@ -140,6 +176,10 @@ class Service:
     engines: KnownEngines
     opening: Opening
     looks: Looks
+    paces: Paces
+    keys: Keyring
+    quotas: Quotas
+    open_jobs: OpenJobs
 
 
 def _service(request: Request) -> Service:

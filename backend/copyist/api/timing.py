@@ -66,10 +66,10 @@ class _Timed:
         finally:
             if status:  # Else the client was gone before there was an answer.
                 method = scope["method"] if scope["method"] in METHODS else OTHER
-                SECONDS.labels(method, _route(scope), str(status)).observe(time.perf_counter() - began)
+                SECONDS.labels(method, route_of(scope), str(status)).observe(time.perf_counter() - began)
 
 
-def _route(scope: Scope) -> str:
+def route_of(scope: Scope) -> str:
     """The route as it is written in the code. Files of the desk and what no route matches are all one."""
     route = scope.get("route")
     if not isinstance(route, Route):

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
 
-from fastapi import UploadFile
+from starlette.datastructures import UploadFile
 
 from copyist import media, pdflock, storage, tracing
 from copyist.api import webhooks
 from copyist.api.callers import Caller
 from copyist.api.options import Wishes, check
 from copyist.api.service import Service
-from copyist.db import jobs
+from copyist.db import batches, jobs
 from copyist.db.tables import Job
 from copyist.document import Decoding
 from copyist.errors import FileTooLarge, StorageFull
@@ -52,25 +52,30 @@ class Form:
     time_limit: float | None = None
     page_time_limit: float | None = None
     decoding: Decoding = field(default_factory=Decoding)
+    batch_id: str | None = None
+    unknown: tuple[str, ...] = ()
+    """Names of fields that mean nothing here: the job says so, or a slip of the pen would go unseen."""
 
 
-def submit(service: Service, caller: Caller, upload: UploadFile, form: Form, *, batch_id: str | None = None) -> Job:
+def submit(service: Service, caller: Caller, upload: UploadFile, form: Form) -> Job:
     """Check, keep and queue one file; raises a ``CopyistError`` for anything a person can mend."""
-    return take_in(service, caller, upload.file, upload.filename or "", form, batch_id=batch_id)
+    return take_in(service, caller, upload.file, upload.filename or "", form)
 
 
-def take_in(
-    service: Service, caller: Caller, content: IO[bytes], filename: str, form: Form, *, batch_id: str | None = None
-) -> Job:
+def take_in(service: Service, caller: Caller, content: IO[bytes], filename: str, form: Form) -> Job:
     """The same for a file however it came, from where ``content`` stands to its end."""
     wishes = wishes_of(service, form)
     beside = {
         "owner": caller.owner,
-        "batch_id": batch_id,
+        "batch_id": form.batch_id,
         "callback_url": webhooks.checked_url(service, form.callback_url),
         "keep_days": form.keep_days,
         "traceparent": tracing.traceparent(),
+        "warnings": (*wishes.warnings, *(f"The field {name} means nothing here." for name in form.unknown)),
     }
+    if form.batch_id:
+        with service.db.read() as session:
+            batches.get(session, form.batch_id, caller.sees)
     with _room_for_it(), _on_disk(content, service.settings.max_bytes) as path:
         kind = media.check_header(path, service.settings.max_pixels)
         with _unlocked(path, kind, form.password) as readable, readable.open("rb") as whole:
@@ -164,7 +169,6 @@ def _write(
             priority=wishes.priority.rank,
             queue=wishes.queue.value,
             home_queue=wishes.home_queue.value,
-            warnings=wishes.warnings,
             **beside,
         )
     # Whoever forgets the last job with these bytes deletes them while holding the file's row, which our row waited for.
@@ -175,10 +179,14 @@ def _write(
 
 
 def shown_name(filename: str, kind: MediaKind) -> str:
-    """The client's file name, for showing only: its last part, printable, of bounded length."""
+    """The client's file name, for showing only."""
+    return printable(filename) or f"upload{kind.extension}"
+
+
+def printable(filename: str) -> str:
+    """What can be shown of a name: its last part, printable, of bounded length; it may be nothing."""
     last = filename.replace("\\", "/").rsplit("/", 1)[-1]
-    printable = "".join(sign for sign in last if sign.isprintable()).strip(". ")
-    return printable[:MAX_NAME] or f"upload{kind.extension}"
+    return "".join(sign for sign in last if sign.isprintable()).strip(". ")[:MAX_NAME]
 
 
 def send(service: Service, job: Job) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from copyist.queue.routing import BELL_CHANNEL, News, bell
 from copyist.reasons import Trouble
@@ -42,16 +42,18 @@ class Bell:
                 await asyncio.wait([task], timeout=0.2)
 
     @asynccontextmanager
-    async def hears(self, job_id: str, news: News) -> AsyncIterator[asyncio.Event]:
+    async def hears(self, job_id: str, *news: News) -> AsyncIterator[asyncio.Event]:
         """An event that is set when there is such news of ``job_id``; subscribe first, then look, then wait."""
-        event, topic = asyncio.Event(), (job_id, news.value)
-        self._waiting[topic].add(event)
+        event, topics = asyncio.Event(), [(job_id, one.value) for one in news]
+        for topic in topics:
+            self._waiting[topic].add(event)
         try:
             yield event
         finally:
-            self._waiting[topic].discard(event)
-            if not self._waiting[topic]:
-                del self._waiting[topic]
+            for topic in topics:
+                self._waiting[topic].discard(event)
+                if not self._waiting[topic]:
+                    del self._waiting[topic]
 
     async def _listen_for_ever(self) -> None:
         while True:
@@ -73,3 +75,9 @@ class Bell:
                         event.set()
         finally:
             await client.aclose()
+
+
+async def listen(news: asyncio.Event, seconds: float) -> None:
+    """Wait for news, but no longer than ``seconds`` or ``LOOK_EVERY_S``: the bell may stay silent."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(news.wait(), min(seconds, LOOK_EVERY_S))

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from copyist import __version__
-from copyist.cli import engines, flower, migrate, parts, read, submit, up, weights
+from copyist.cli import engines, flower, keys, migrate, parts, read, submit, up, weights
 
 app = typer.Typer(
     name="copyist", help="OCR for notes, scans and PDFs.", no_args_is_help=True, pretty_exceptions_show_locals=False
@@ -22,6 +22,7 @@ app.command("read", help="Read files here and now, without server or database.")
 app.command("submit", help="Send files to a server and wait for them.")(submit.submit)
 app.command("engines", help="Show which engines can read here, and why the others cannot.")(engines.engines)
 app.add_typer(weights.app, name="weights")
+app.add_typer(keys.app, name="keys")
 
 
 def _show_version(wanted: bool) -> None:

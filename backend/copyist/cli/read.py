@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
+from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,13 +15,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from copyist import exports
 from copyist import settings as configuration
 from copyist.cli.delivery import Delivery, Force, Format, Output
 from copyist.cli.reader import ReaderBroken, Setup
 from copyist.cli.reading import FileEnded, PageEnded, PagesFound, Reading, SetupRefused
 from copyist.document import Decoding, Mode, TextPolicy
 from copyist.errors import CopyistError, InvalidOption
+from copyist.exports import find_export
+from copyist.exports.material import Material
 from copyist.fetch.files import file_path
 from copyist.pageranges import read_ranges
 from copyist.settings import Settings
@@ -198,26 +202,43 @@ class _Run:
             self._say(
                 f"{event.file}: no engine read {_named(event.degraded)}; its text is only a placeholder.", "yellow"
             )
-        self._deliver(event.file, self._exported(event))
+        self._deliver(event)
 
-    def _exported(self, event: FileEnded) -> bytes | None:
+    def _deliver(self, event: FileEnded) -> None:
+        material = _material(event)
+        failure = None
         try:
-            return exports.export(event.document, self._extension) if event.document else None
+            if material is not None:
+                self._delivery.give(event.file, partial(find_export(self._extension).write, material))
+                return
+        except BrokenPipeError:
+            raise
+        except CopyistError as error:
+            failure = error.detail
+        except OSError as error:
+            failure = f"Its result cannot be written ({error.strerror or type(error).__name__})."
         except Exception as error:
             # A fault of ours with one document is no reason to lose the others.
             log.debug("%s could not be exported", event.file, exc_info=True)
-            self._fail(event.file, f"Its result cannot be written as {self._extension} ({type(error).__name__}).")
-            return None
+            failure = f"Its result cannot be written as {self._extension} ({type(error).__name__})."
+        if failure is not None:
+            self._fail(event.file, failure)
+        self._delivery.give(event.file, None)
 
-    def _deliver(self, file: Path, content: bytes | None) -> None:
-        try:
-            self._delivery.give(file, content)
-        except BrokenPipeError:
-            raise
-        except Exception as error:
-            log.debug("the result of %s could not be delivered", file, exc_info=True)
-            reason = getattr(error, "strerror", None) or type(error).__name__
-            self._fail(file, f"Its result cannot be written ({reason}).")
+
+def _material(event: FileEnded) -> Material | None:
+    """What the export is made of, ``None`` where no page was read."""
+    document, opened = event.document, event.opened
+    if document is None or opened is None:
+        return None
+    return Material(
+        pages=lambda: document.pages,
+        numbers=opened.numbers,
+        filename=event.file.name,
+        uploaded=date.today(),
+        kind=opened.kind,
+        original=lambda: nullcontext(opened.content),
+    )
 
 
 def _named(numbers: Sequence[int]) -> str:

@@ -52,12 +52,14 @@ class FileEnded:
     """A file has ended. ``document`` holds the pages that were read; it is ``None`` when there are none.
 
     ``failures`` are the pages that were not, by the reason; a file that could not be opened has one without pages.
+    ``opened`` says what was opened, with all pages asked for; its content is there until the reading ends.
     """
 
     file: Path
     document: Document | None
     failures: Mapping[str, tuple[int, ...]]
     degraded: tuple[int, ...] = ()
+    opened: Opened | None = None
 
 
 Event = PagesFound | PageEnded | FileEnded
@@ -68,6 +70,7 @@ class _Progress:
     """What is known of one file while it is read."""
 
     open: int = 0
+    opened: Opened | None = None
     pages: dict[int, Page] = field(default_factory=dict)
     degraded: list[int] = field(default_factory=list)
     failures: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
@@ -134,7 +137,8 @@ class Reading:
 
     def _opened(self, task: OpenFile, answer: Opened | PageRead | Failed | Lost) -> Iterator[Event]:
         if isinstance(answer, Opened):
-            self._files[task.file].open = len(answer.numbers)
+            progress = self._files[task.file]
+            progress.open, progress.opened = len(answer.numbers), answer
             pages = (ReadPage(task.file, answer.content, answer.kind, number) for number in answer.numbers)
             self._waiting.extend(pages)
             yield PagesFound(task.file, len(answer.numbers))
@@ -164,7 +168,8 @@ class Reading:
         progress = self._files.pop(file)
         document = Document(pages=tuple(page for _, page in sorted(progress.pages.items())))
         failures = {reason: tuple(sorted(numbers)) for reason, numbers in progress.failures.items()}
-        return FileEnded(file, document if document.pages else None, failures, tuple(sorted(progress.degraded)))
+        read = document if document.pages else None
+        return FileEnded(file, read, failures, tuple(sorted(progress.degraded)), progress.opened)
 
 
 def _how_lost(answer: object) -> str:

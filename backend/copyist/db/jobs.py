@@ -15,7 +15,7 @@ from copyist.db import readings, webhooks
 from copyist.db.insert import insert
 from copyist.db.progress import Progress, progress_of
 from copyist.db.states import JOB_ENDED, JOB_OPEN, PAGE_OPEN, JobStatus, PageStatus, before_job
-from copyist.db.tables import Delivery, File, GoneJob, Job, Page, now
+from copyist.db.tables import Batch, Delivery, File, GoneJob, Job, Page, now
 from copyist.errors import (
     CopyistError,
     Expired,
@@ -138,16 +138,16 @@ class Filter:
             found.append(Job.created_at < self.created_before)
         if self.filename is not None:
             found.append(Job.filename.icontains(self.filename, autoescape=True))
-        found += [_label(session, name) == value for name, value in self.labels.items()]
+        found += [_has_label(session, name, value) for name, value in self.labels.items()]
         return found
 
 
-def _label(session: Session, name: str) -> ColumnElement[str]:
-    """One field of the metadata as the text of its value: ``3`` and ``"3"`` are the same here."""
+def _has_label(session: Session, name: str, value: str) -> ColumnElement[bool]:
+    """Whether a field of the metadata is ``value`` as text: ``3`` and ``"3"`` are the same here."""
     if session.get_bind().dialect.name == "postgresql":
-        return cast(Job.labels[name].as_string(), Text)
-    quoted = name.replace('"', '""')
-    return cast(func.json_extract(Job.labels, f'$."{quoted}"'), Text)
+        return cast(Job.labels[name].as_string(), Text) == value
+    each = func.json_each(Job.labels).table_valued("key", "value")
+    return exists(select(1).select_from(each).where(each.c.key == name, cast(each.c.value, Text) == value))
 
 
 def newest(
@@ -296,9 +296,8 @@ def cancel(session: Session, job_id: str, owner: str | None = None) -> bool:
 
 def _settle_open_pages(session: Session, job: Job, status: PageStatus, error: CopyistError | None = None) -> None:
     """Take the pages of a job (its row locked) that are not read away from whoever is at them."""
-    job.changes += 1
     values: dict[str, Any] = {"error_code": error.code, "error_detail": error.detail} if error else {}
-    session.execute(
+    settled = session.scalars(
         update(Page)
         .where(Page.job_id == job.id, Page.status.in_(PAGE_OPEN))
         .values(
@@ -306,10 +305,14 @@ def _settle_open_pages(session: Session, job: Job, status: PageStatus, error: Co
             lease_token=None,
             finished_at=now(),
             engine_running=None,
-            change=job.changes,
+            # Each is a change of its own, in one statement: so whoever follows the job can stop between any two.
+            change=job.changes + Page.number,
             **values,
         )
+        .returning(Page.change)
+        .execution_options(synchronize_session=False)
     )
+    job.changes = 1 + max((change for change in settled if change), default=job.changes)
 
 
 def overdue(session: Session, limit: int = 200) -> list[str]:
@@ -372,6 +375,8 @@ def forget(session: Session, job_id: str, *, blobs: Blobs, owner: str | None = N
     again; where it fails, the job stays. ``remember`` keeps the id, so that who asks hears that it expired.
     """
     job = get(session, job_id, owner, lock=True)
+    if job.status in JOB_OPEN:
+        raise NotEnded(status=job.status.value)
     if remember:
         session.add(GoneJob(id=job.id, owner=job.owner))
     session.execute(delete(Delivery).where(Delivery.job_id == job_id))
@@ -387,6 +392,8 @@ def forget(session: Session, job_id: str, *, blobs: Blobs, owner: str | None = N
         session.flush()
         blobs.delete_file(file.sha256)
     blobs.delete_results(job_id)
+    if job.batch_id is not None and not session.scalar(select(exists().where(Job.batch_id == job.batch_id))):
+        session.execute(delete(Batch).where(Batch.id == job.batch_id))
 
 
 def forget_gone(session: Session, before: datetime) -> None:

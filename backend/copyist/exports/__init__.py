@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import IO
 
 from copyist.errors import InvalidOption
-from copyist.exports import json, markdown, text, todo
+from copyist.exports import alto, hocr, json, markdown, pagexml, text, todo
+from copyist.exports import zip as archive
 from copyist.exports.material import Material
 
 
@@ -27,14 +29,20 @@ class Export:
     """Whether it can be shown in a terminal."""
 
 
-_ALL = (
+_ONE_BY_ONE = (
     Export("txt", "text/plain; charset=utf-8", text.write),
     Export("md", "text/markdown; charset=utf-8", markdown.write),
     Export("json", "application/json", json.write),
+    Export("hocr", "text/html; charset=utf-8", hocr.write),
+    Export("alto.xml", "application/xml", alto.write),
+    Export("page.xml", "application/xml", pagexml.write),
     Export("todo.json", "application/json", todo.write),
 )
+_TOGETHER = partial(archive.write, formats={export.extension: export.write for export in _ONE_BY_ONE})
 
-EXPORTS: Mapping[str, Export] = MappingProxyType({export.extension: export for export in _ALL})
+EXPORTS: Mapping[str, Export] = MappingProxyType(
+    {export.extension: export for export in (*_ONE_BY_ONE, Export("zip", "application/zip", _TOGETHER, is_text=False))}
+)
 
 
 def find_export(extension: str) -> Export:

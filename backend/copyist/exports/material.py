@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from copyist.document import Document, Page
 from copyist.media import MediaKind
+
+MAX_NAME_BYTES = 160
+"""Of a name inside an archive, so that what is added to it fits into the 255 bytes that file systems allow."""
 
 
 @dataclass(frozen=True)
@@ -31,3 +35,21 @@ class Material:
     def document(self) -> Document:
         """All pages at once. For what cannot be made page by page."""
         return Document(pages=tuple(self.pages()))
+
+    @property
+    def name(self) -> str:
+        """The file's name as it may be written into other files and be unpacked on any system.
+
+        It is never a path and never hidden; it has no control characters, and none that Windows refuses.
+        """
+        last = self.filename.replace("\\", "/").rsplit("/", 1)[-1]
+        plain = "".join("_" if sign in '<>:"|?*' else sign for sign in last if unicodedata.category(sign)[0] != "C")
+        suffix = PurePath(plain.strip(" .")).suffix
+        stem = plain.strip(" .").removesuffix(suffix)
+        short = stem.encode()[: MAX_NAME_BYTES - min(len(suffix.encode()), 20)].decode(errors="ignore").strip(" .")
+        return f"{short or 'document'}{suffix if len(suffix.encode()) <= 20 else ''}"
+
+    @property
+    def stem(self) -> str:
+        """``name`` without its ending: what the names of results begin with."""
+        return PurePath(self.name).stem

@@ -10,19 +10,27 @@ from copyist.exports.material import Material
 
 
 def write(material: Material, into: IO[bytes]) -> None:
-    """The document's text in UTF-8. An empty page keeps its form feed, so that the n-th part is always the n-th page."""
-    for place, page in enumerate(material.pages()):
-        into.write(("\f" if place else "").encode() + page_text(page).encode())
+    """The document's text in UTF-8.
+
+    A page that is empty or could not be read keeps its form feed, so that the n-th part is always the n-th page.
+    """
+    places = {number: place for place, number in enumerate(material.numbers)}
+    here = 0
+    for page in material.pages():
+        into.write(b"\f" * (places[page.number] - here) + page_text(page).encode())
+        here = places[page.number]
+    into.write(b"\f" * (len(places) - 1 - here))
 
 
 def page_text(page: Page) -> str:
     """The text of one page, ending in a newline unless there is none."""
-    blocks = [text for block in page.blocks if (text := _block(block))]
+    blocks = [text for block in page.blocks if (text := block_text(block))]
     # A form feed that an engine read on the page would count as one page too many.
     return "".join(f"{text}\n" for text in ["\n\n".join(blocks).replace("\f", " ")] if text)
 
 
-def _block(block: Block) -> str:
+def block_text(block: Block) -> str:
+    """The text of one block: its lines, else what its markup says without the markup of a table."""
     if block.text or not block.markup:
         return block.text
     return table_text(block.markup) if block.kind is BlockKind.TABLE else block.markup

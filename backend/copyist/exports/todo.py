@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from statistics import median
-from typing import Literal
+from typing import IO, Literal
 
 from copyist.document import Block, BlockKind, Box, Document, Line, Page, Record, Source
 from copyist.exports.marks import Mark, mark_of, misread_mark_of
+from copyist.exports.material import Material
 from copyist.exports.task_line import Priority, TaskLine, read_task_line
 
 

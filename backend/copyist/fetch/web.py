@@ -1,7 +1,8 @@
 """``http://`` and ``https://``: from public addresses only, and from the very address that was checked.
 
 Names are resolved here, and every address that comes of one must be public; the connection then goes to such an
-address, with the host's name in TLS and in ``Host``. So does each redirect.
+address, with the host's name in TLS and in ``Host``. So does each redirect. ``Checked`` does that for whatever else
+goes to an address that somebody names, such as webhooks.
 """
 
 from __future__ import annotations
@@ -42,6 +43,21 @@ _SPECIAL = tuple(
 """Protocols, tunnels to IPv4 and documentation (IANA's registries of special addresses), of which Python's older tables
 know only some; and the one address of Azure's that looks public and is each machine's own host."""
 
+_PRIVATE = tuple(
+    ipaddress.ip_network(net)
+    for net in (
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "::1/128",
+        "fc00::/7",
+    )
+)
+"""Private networks (RFC 1918, 4193), those behind a carrier or a VPN (RFC 6598), and this machine. Not link-local ones:
+at 169.254.169.254 clouds hand out the keys of their machines."""
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 MayConnect = Callable[[Address, int], bool]
 """Whether a connection to an address and a port is allowed."""
@@ -50,6 +66,28 @@ MayConnect = Callable[[Address, int], bool]
 def is_public(address: Address, port: int) -> bool:
     """Whether it is a web server's port at an address of the public internet, however that is written."""
     return port in PORTS and _is_global(_meant(address))
+
+
+def on_any_port(*, private: bool) -> MayConnect:
+    """The public internet, whatever the port; with ``private`` also private networks and this machine."""
+
+    def may_connect(address: Address, port: int) -> bool:
+        meant = _meant(address)
+        return port > 0 and (_is_global(meant) or (private and any(meant in network for network in _PRIVATE)))
+
+    return may_connect
+
+
+def literal(host: str) -> Address | None:
+    """The address that a host without a name is, in any way that the system's resolver understands, as in ``127.1``."""
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        pass
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(host))
+    except OSError:
+        return None
 
 
 def _meant(address: Address) -> Address:
@@ -88,7 +126,7 @@ async def download(source: str, into: IO[bytes], *, max_bytes: int, limit_s: flo
 
 async def _load(source: str, into: IO[bytes], *, max_bytes: int, may_connect: MayConnect) -> str:
     client = httpx.AsyncClient(
-        transport=_Checked(may_connect),
+        transport=Checked(may_connect),
         trust_env=False,
         timeout=httpx.Timeout(None, connect=CONNECT_S),
         # What comes compressed may be a thousand times as large when it is opened.
@@ -131,8 +169,12 @@ def _tls() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
-class _Checked(httpx.AsyncBaseTransport):
-    """Connects to addresses that were checked, and to no other: a name is asked for once, and not again to connect."""
+class Checked(httpx.AsyncBaseTransport):
+    """Connects to addresses that were checked, and to no other: a name is asked for once, and not again to connect.
+
+    One is made for each download or message: hosts that share an address must not share a connection and its
+    certificate. Raises ``InvalidSource``, ``AddressRefused``, ``FetchFailed``, and what httpx raises.
+    """
 
     def __init__(self, may_connect: MayConnect) -> None:
         self._may_connect = may_connect
@@ -148,6 +190,7 @@ class _Checked(httpx.AsyncBaseTransport):
             request.method,
             url.copy_with(host=str(address)),
             headers=request.headers,
+            stream=request.stream,
             extensions={**request.extensions, "sni_hostname": url.raw_host.decode("ascii")},
         )
         return await self._inner.handle_async_request(pinned)

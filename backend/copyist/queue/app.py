@@ -25,7 +25,7 @@ from celery.worker import state  # noqa: E402
 from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
 
 from copyist import log as logs  # noqa: E402
-from copyist import pulse  # noqa: E402
+from copyist import pulse, tracing  # noqa: E402
 from copyist import settings as configuration  # noqa: E402
 from copyist.db import presence  # noqa: E402
 from copyist.document import Outcome  # noqa: E402
@@ -133,8 +133,14 @@ def _choose_queues(instance: Any, **_: Any) -> None:
 def _forked(**_: Any) -> None:
     end_with_parent()
     forget_parent()
+    tracing.setup("copyist-worker", settings.otel_exporter_otlp_endpoint)
     take_a_gpu()
     warm_up(context(), app.conf.worker_concurrency)
+
+
+@signals.worker_process_shutdown.connect
+def _end_of_child(**_: Any) -> None:
+    tracing.shutdown()
 
 
 @signals.worker_ready.connect

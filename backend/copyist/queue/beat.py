@@ -1,4 +1,4 @@
-"""Beat's scheduler: the sweep, and what is due once in a while, run here, in beat's own process.
+"""Beat's scheduler: the sweep, what is due once in a while, and webhooks, all in beat's own process.
 
 So the sweep is never queued behind the pages that it is to rescue, and it runs while the broker is away.
 """
@@ -17,6 +17,7 @@ from copyist.queue.footing import footing
 from copyist.queue.periodic import start_due
 from copyist.queue.routing import SWEEP
 from copyist.queue.upkeep import run_sweep
+from copyist.queue.webhooks import keep_delivering
 from copyist.reasons import Trouble, why
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Scheduler(beat.Scheduler):  # type: ignore[misc]
     def _sweep(self) -> str | None:
         """Sweep, and give what went wrong."""
         try:
+            keep_delivering(footing())
             run_sweep(footing())
             start_due(footing())
             _database.over()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+import structlog
+
 from copyist import storage
 from copyist.db import jobs
 from copyist.errors import CopyistError, NotFound
@@ -19,6 +21,8 @@ log = logging.getLogger(__name__)
 
 def draw(context: Context, job_id: str, number: int) -> None:
     """Store the JPEG of a page in the frame that its boxes are in, and ring; an empty one says that there is none."""
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(job=job_id, page=number)
     # What is ours goes by, and whoever looks at the page then asks for its picture again.
     with uncounted_if_ours(lambda: None):
         _draw(context, job_id, number)

@@ -8,7 +8,7 @@ from functools import partial
 
 import structlog
 
-from copyist import storage
+from copyist import storage, tracing
 from copyist.db import jobs, pages, presence, readings
 from copyist.db.pages import Claim
 from copyist.db.states import JobStatus
@@ -20,6 +20,7 @@ from copyist.pipeline.intake import inspect
 from copyist.queue.context import Context
 from copyist.queue.reading import is_ours, read_claimed, uncounted_if_ours
 from copyist.queue.routing import News
+from copyist.queue.tally import TALLY
 from copyist.queue.upkeep import window
 from copyist.queue.watch import Watch
 
@@ -39,7 +40,8 @@ def take_in(context: Context, job_id: str, *, token: str) -> None:
     if job is None or kind is None:
         return
     first = None
-    with uncounted_if_ours(partial(_give_back, context, job_id, token)):
+    span = tracing.span("intake", parent=job.traceparent, job=job_id, attempt=job.attempts)
+    with span, uncounted_if_ours(partial(_give_back, context, job_id, token)):
         first = _look_into(context, job, kind, token)
     if first is not None:
         read_claimed(context, first)
@@ -120,6 +122,8 @@ def _open(context: Context, job_id: str, token: str, numbers: tuple[int, ...], k
         claim = first and pages.claim(
             session, job_id, first, token=token, lease_s=settings.lease_s, max_attempts=settings.page_attempts
         )
+    for reading in known.values():
+        TALLY.page(reading.engine, "cached", confidence=reading.confidence)
     if ended:
         log.info("all %d pages were read before", len(numbers))
         context.sender.ring(job_id, News.ENDED)

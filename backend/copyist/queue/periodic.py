@@ -14,11 +14,13 @@ from threading import Thread
 from threading import enumerate as running
 
 from copyist.db import locks
-from copyist.queue import expiry
+from copyist.queue import expiry, webhooks
 from copyist.queue.footing import Footing
 from copyist.settings import Settings
 
 log = logging.getLogger(__name__)
+
+DELIVERIES_PERIOD_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,10 @@ class Work:
 
 def works(settings: Settings) -> tuple[Work, ...]:
     """All that there is to do."""
-    return (Work("expiry", expiry.period_s(settings), expiry.expire),)
+    return (
+        Work("expiry", expiry.period_s(settings), expiry.expire),
+        Work("deliveries", DELIVERIES_PERIOD_S, webhooks.forget_old),
+    )
 
 
 def start_due(here: Footing) -> None:

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
-from copyist import storage
+from copyist import storage, tracing
 from copyist.db import pages, readings
 from copyist.db.pages import Claim, Finished, Lease
 from copyist.db.tables import now
@@ -28,9 +28,11 @@ from copyist.pipeline.flow import read_page as read
 from copyist.pipeline.render import PageSource
 from copyist.queue.context import Context
 from copyist.queue.routing import News
+from copyist.queue.tally import NOBODY, TALLY
 from copyist.queue.watch import Cancelled, Watch
 from copyist.reasons import Trouble, is_full, why
 from copyist.reasons import known as reason_known
+from copyist.tracing import Span
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +56,23 @@ def read_one(context: Context, job_id: str, number: int, *, token: str) -> None:
         )
     if claim is None:
         return
-    with _uncounted_if_ours(context, claim.lease):
-        known = _serve_known(context, claim)
+    with _span(claim) as span, _uncounted_if_ours(context, claim.lease):
+        known = _serve_known(context, claim, span)
         if known is not None:
             _go_on(context, job_id, known)
         else:
-            _read_and_go_on(context, claim)
+            _read_and_go_on(context, claim, span)
+
+
+def _span(claim: Claim) -> AbstractContextManager[Span]:
+    """What is done with a page, in the trace of its job."""
+    return tracing.span(
+        "page",
+        parent=claim.traceparent,
+        job=claim.lease.job_id,
+        page=claim.lease.number,
+        attempt=claim.attempts,
+    )
 
 
 def is_ours(error: Exception) -> bool:
@@ -116,13 +129,13 @@ def was_tried(context: Context, job_id: str, number: int) -> bool:
 
 def read_claimed(context: Context, claim: Claim) -> None:
     """Read a page that is ours, and write what came of it."""
-    with _uncounted_if_ours(context, claim.lease):
-        _read_and_go_on(context, claim)
+    with _span(claim) as span, _uncounted_if_ours(context, claim.lease):
+        _read_and_go_on(context, claim, span)
 
 
-def _read_and_go_on(context: Context, claim: Claim) -> None:
+def _read_and_go_on(context: Context, claim: Claim, span: Span) -> None:
     structlog.contextvars.bind_contextvars(page=claim.lease.number)
-    finished = _read(context, claim)
+    finished = _read(context, claim, span)
     if finished is None:
         log.info("the page was cancelled or taken over while it was read; this reading is dropped")
     else:
@@ -132,11 +145,10 @@ def _read_and_go_on(context: Context, claim: Claim) -> None:
 def _go_on(context: Context, job_id: str, finished: Finished) -> None:
     """Send the job's next page, or tell that it has ended."""
     context.sender.pages(job_id, finished.send, queue=finished.queue, priority=finished.priority)
-    if finished.job_ended:
-        context.sender.ring(job_id, News.ENDED)
+    context.sender.ring(job_id, News.ENDED if finished.job_ended else News.PAGE)
 
 
-def _serve_known(context: Context, claim: Claim) -> Finished | None:
+def _serve_known(context: Context, claim: Claim, span: Span) -> Finished | None:
     """The same page was read in the meantime, for another job: use that."""
     key = _key(context, claim)
     if key is None:
@@ -147,7 +159,27 @@ def _serve_known(context: Context, claim: Claim) -> Finished | None:
         return None
     # In a transaction of its own: the claim locked the page, and here the job has to be locked first.
     with context.db.write() as session:
-        return pages.finish_with(session, claim.lease, known, earlier=claim.trail)
+        finished = pages.finish_with(session, claim.lease, known, earlier=claim.trail)
+    if finished is not None:
+        _settled(span, known.engine, "cached", confidence=known.confidence, trail=claim.trail)
+    return finished
+
+
+def _settled(
+    span: Span,
+    engine: str,
+    outcome: str,
+    *,
+    seconds: float | None = None,
+    confidence: float | None = None,
+    trail: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """Count a page that is settled, and tell its trace how."""
+    TALLY.page(engine, outcome, seconds=seconds, confidence=confidence, trail=trail)
+    span.tell(engine=engine, outcome=outcome, confidence=confidence)
+    for step in trail:
+        told = {name: step.get(name) for name in ("engine", "outcome", "reason", "seconds", "confidence")}
+        span.event("try", **told)
 
 
 def _key(context: Context, claim: Claim) -> str | None:
@@ -163,10 +195,10 @@ def _left_s(claim: Claim) -> float:
     return max(0.0, (claim.until - now()).total_seconds()) if claim.until else math.inf
 
 
-def _read(context: Context, claim: Claim) -> Finished | None:
+def _read(context: Context, claim: Claim, span: Span) -> Finished | None:
     if _left_s(claim) == 0:
-        return _fail(context, claim, TimeLimit(seconds=f"{claim.options['page_time_limit']:g}"), [*claim.trail])
-    before = _key(context, claim)
+        return _fail(context, claim, span, TimeLimit(seconds=f"{claim.options['page_time_limit']:g}"), [*claim.trail])
+    before, began = _key(context, claim), time.perf_counter()
     try:
         with _watch(context, claim) as watch:
             reading = _through_the_pipeline(context, claim, watch)
@@ -177,21 +209,25 @@ def _read(context: Context, claim: Claim) -> Finished | None:
         if is_ours(error):
             raise
         if isinstance(error, CopyistError):
-            return _fail(context, claim, error)
+            return _fail(context, claim, span, error)
         if claim.attempts < context.settings.page_attempts:
             raise
         log.exception("the page could not be read")
-        return _fail(context, claim, CopyistError())
+        return _fail(context, claim, span, CopyistError())
     trail = [*_earlier(claim), *(_as_row(step) for step in reading.trail)]
     if reading.page is None:
         tried = ", ".join(dict.fromkeys(step.engine for step in reading.trail))
-        return _fail(context, claim, PageFailed(engines=tried), trail)
+        return _fail(context, claim, span, PageFailed(engines=tried), trail)
     key = _key(context, claim) if reading.may_be_cached else None
     if key != before:
         key = None  # An engine came or went meanwhile: nobody can say whether it was there when its turn came.
     log.info("read by %s", reading.page.engine)
+    page, seconds = reading.page, time.perf_counter() - began
     with context.db.write() as session:
-        return pages.finish(session, claim.lease, reading.page, trail=trail, degraded=reading.degraded, cache_key=key)
+        finished = pages.finish(session, claim.lease, page, trail=trail, degraded=reading.degraded, cache_key=key)
+    if finished is not None:
+        _settled(span, page.engine, "read", seconds=seconds, confidence=page.confidence, trail=trail)
+    return finished
 
 
 def _through_the_pipeline(context: Context, claim: Claim, watch: Watch) -> PageReading:
@@ -270,8 +306,13 @@ def _as_row(step: Try) -> dict[str, Any]:
 
 
 def _fail(
-    context: Context, claim: Claim, error: CopyistError, trail: list[Mapping[str, Any]] | None = None
+    context: Context, claim: Claim, span: Span, error: CopyistError, trail: list[Mapping[str, Any]] | None = None
 ) -> Finished | None:
     log.info("the page failed: %s", error.code)
     with context.db.write() as session:
-        return pages.fail(session, claim.lease, error, trail=trail)
+        finished = pages.fail(session, claim.lease, error, trail=trail)
+    if finished is not None:
+        tried = [*claim.trail] if trail is None else trail
+        _settled(span, tried[-1]["engine"] if tried else NOBODY, "failed", trail=tried)
+        span.failed(error.code)
+    return finished

@@ -17,6 +17,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from copyist.errors import ConfigurationError
+from copyist.queue.tally import TALLY, Told, told
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class News(StrEnum):
     """What the bell rings for."""
 
     ENDED = "ended"
+    PAGE = "page"
     PICTURE = "picture"
 
 
@@ -150,9 +152,14 @@ class Sender:
         return True
 
     def ring(self, job_id: str, news: News) -> None:
-        """Tell whoever waits for it. A bell that nobody hears is no harm: waiters look by themselves, too."""
+        """Tell whoever waits for it. A bell that nobody hears is no harm: waiters look by themselves, too.
+
+        What this process has counted meanwhile goes along: see ``tally``.
+        """
         try:
-            self._redis.publish(BELL_CHANNEL, f"{job_id} {news}")
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.publish(BELL_CHANNEL, f"{job_id} {news}")
+            TALLY.send(pipe)
         except (redis.RedisError, OSError) as error:
             log.warning("nobody was told about job %s: %s", job_id, error)
 
@@ -163,6 +170,10 @@ class Sender:
         for key in keys:
             pipe.llen(key)
         return sum(pipe.execute())
+
+    def told(self) -> Told:
+        """What all processes have counted."""
+        return told(self._redis)
 
     def check(self) -> None:
         """Write to the broker, which may answer and have no room; raises whatever stands in the way."""

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from copyist.document import Block, BlockKind, Box, Document, Page
 from copyist.engines.dots.parse.layout import KINDS, blocks_of, text_blocks
 from copyist.engines.dots.parse.layout_json import Category, Cell, parse
-from copyist.exports import markdown, text
 from tests.engines.dots.layouts import CELLS, PAGE, latex, texts
+from tests.exports.conftest import exported
 
 BOX = (10.0, 20.0, 110.0, 120.0)
 
@@ -214,12 +214,12 @@ def test_a_page_reads_well_as_markdown_and_as_text() -> None:
     layout = parse(json.dumps(PAGE))
     assert layout.cells == CELLS
     document = page(*blocks_of(layout.cells, scale_x=1, scale_y=1, width=800, height=900, confidence=0.9))
-    written = markdown.write(document).decode()
+    written = exported(document, "md").decode()
     assert "# On Braces\n\n" in written
     assert "\n\n$$\n\\frac{a}{b} \\neq \\sqrt{\\beta_{i}} \\\\ \\nu\n$$\n\n" in written
     assert '\n\n<table><thead><tr><th colspan="2">Sum</th></tr></thead><tbody>' in written
     assert "\n\n- {" in written
     assert "Größe über $\\Delta t$ 🙂" in written
-    plain = text.write(document).decode()
+    plain = exported(document, "txt").decode()
     assert "\n\nSum\n1\t$x<y$\n\n" in plain
     assert "\n\n\\frac{a}{b} \\neq \\sqrt{\\beta_{i}} \\\\ \\nu\n\n" in plain

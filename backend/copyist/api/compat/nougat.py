@@ -8,23 +8,24 @@ nobody could read is no text but a problem. ``GET /health`` for these clients is
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Annotated
 
-from anyio import CapacityLimiter, to_thread
-from fastapi import APIRouter
+from anyio import to_thread
+from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from copyist import errors, fetch
-from copyist.api import examples, openapi, problems, uploads
-from copyist.api.documents import read_document
-from copyist.api.jobs import wait_for_end
+from copyist import errors
+from copyist.api import examples, openapi, uploads
+from copyist.api.callers import Asks, Caller, Scope, needs
+from copyist.api.ratelimits import count_files, has_a_place
+from copyist.api.results import read_document
 from copyist.api.schemas import JobBody
 from copyist.api.schemas import shown as with_example
 from copyist.api.service import Here, Service
-from copyist.db.states import JOB_OPEN, JobStatus
+from copyist.api.sources import FETCHES, take_in_named
+from copyist.api.synchronous import failure, nobody_there, wait_unless_gone
 from copyist.document import Decoding, Mode
 from copyist.errors import NoPageRead, NoResult, OnlyPlaceholder, StillReading, Unavailable
 from copyist.exports import markdown
@@ -33,8 +34,6 @@ from copyist.queue.routing import Priority
 router = APIRouter(tags=["Nougat"])
 
 ENGINE = "nougat"
-FETCHES = CapacityLimiter(8)
-"""Slow servers at the other end may keep so many threads busy, and not those that everybody else waits for."""
 JOB_HEADER, ENGINE_HEADER, WARNING_HEADER = "X-Copyist-Job", "X-Copyist-Engine", "X-Copyist-Warning"
 HEADERS = (JOB_HEADER, ENGINE_HEADER, WARNING_HEADER)
 
@@ -91,15 +90,20 @@ FAILURES = openapi.answers(*openapi.FETCH, *REFUSED, NoPageRead, NoResult, Still
     "/ocr",
     response_class=PlainTextResponse,
     summary="Read a paper and wait for its text",
+    dependencies=[needs(Scope.WRITE), has_a_place],
     responses=FAILURES | TEXT,
 )
-async def ocr(here: Here, wish: OcrRequest) -> Response:
+async def ocr(here: Here, caller: Asks, request: Request, counted: Response, wish: OcrRequest) -> Response:
     """Nougat's Markdown of an image, or of all pages of a PDF. If that takes longer than `WAIT_MAX_S`: 503, with the
-    job's `Location`, where it goes on.
+    job's `Location`, where it goes on. If the client hangs up, it is cancelled.
     """
-    job_id = await to_thread.run_sync(_submit, here, wish, limiter=FETCHES)
-    job = await wait_for_end(here, job_id, here.settings.wait_max_s)
-    response = await run_in_threadpool(_answer, here, job)
+    job_id = await to_thread.run_sync(_submit, here, caller, counted, wish, limiter=FETCHES)
+    job = await wait_unless_gone(here, caller, request, job_id, here.settings.wait_max_s)
+    if job is None:
+        return nobody_there()
+    problem = failure(here, job)
+    response: Response = problem if problem else await run_in_threadpool(_text, here, caller, job)
+    response.headers.update(counted.headers)
     response.headers[JOB_HEADER] = job_id
     response.headers[ENGINE_HEADER] = ", ".join(job.engines)
     response.headers["X-Content-Type-Options"] = "nosniff"
@@ -113,14 +117,8 @@ def _not_nougat(engines: list[str]) -> list[str]:
     return [f"Read by {', '.join(others)}, not by Nougat; the job's pages say why."] if others else []
 
 
-def _submit(service: Service, wish: OcrRequest) -> str:
+def _submit(service: Service, caller: Caller, counted: Response, wish: OcrRequest) -> str:
     """Fetch the file and make a job of it; the job's id."""
-    settings = service.settings
-    allowed = fetch.Sources(
-        folders=tuple(Path(folder) for folder in settings.fetch_folders),
-        urls=settings.fetch_urls,
-        max_bytes=settings.max_bytes,
-    )
     nougat = service.engines().get(ENGINE)
     form = uploads.Form(
         mode=Mode.PAPER.value,
@@ -128,26 +126,13 @@ def _submit(service: Service, wish: OcrRequest) -> str:
         priority=Priority.INTERACTIVE.value,
         decoding=wish.decoding(),
     )
-    with fetch.fetched(wish.filename.strip(), allowed) as file:
-        return uploads.take_in(service, file.content, file.name, form).id
+    count_files(service, caller, 1, counted)
+    return take_in_named(service, caller, wish.filename, form).id
 
 
-def _answer(service: Service, job: JobBody) -> Response:
-    """The text of a job, or why there is none, with the way to what there is."""
-    if job.status is JobStatus.FAILED and job.error:
-        response: Response = problems.of_job(job.error.code, job.error.detail)
-    elif job.status in JOB_OPEN:
-        seconds = service.settings.wait_max_s
-        response = problems.of(StillReading(job=job.id, state=job.status.value, seconds=seconds))
-    elif job.status is not JobStatus.COMPLETED:
-        response = problems.of(NoResult(status=job.status.value))
-    elif job.degraded:
-        response = problems.of(OnlyPlaceholder(job=job.id))
-    else:
-        text = markdown.markdown(read_document(service, job.id), numbered=False)
-        return PlainTextResponse(nougat_flavour(text))
-    response.headers["Location"] = job.links.self
-    return response
+def _text(service: Service, caller: Caller, job: JobBody) -> PlainTextResponse:
+    document = read_document(service, caller, job.id)
+    return PlainTextResponse(nougat_flavour(markdown.markdown(document.pages)))
 
 
 def nougat_flavour(text: str) -> str:

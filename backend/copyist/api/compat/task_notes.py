@@ -19,15 +19,28 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from copyist.api import examples, openapi, problems, uploads
-from copyist.api.documents import read_document
-from copyist.api.jobs import shown
+from copyist.api.callers import Asks, Caller, Scope, needs
+from copyist.api.ratelimits import count_files, has_a_place
+from copyist.api.results import read_document
 from copyist.api.schemas import shown as with_example
 from copyist.api.service import Here, Service
+from copyist.api.views import shown
 from copyist.db import jobs
 from copyist.db.states import JobStatus
 from copyist.db.tables import Job
 from copyist.document import Document
-from copyist.errors import CopyistError, FileTooLarge, MalformedForm, NotFound, StorageFull, Unavailable
+from copyist.errors import (
+    CopyistError,
+    Expired,
+    FileTooLarge,
+    MalformedForm,
+    NotFound,
+    StorageFull,
+    TooManyAtOnce,
+    TooManyOpenJobs,
+    TooManyRequests,
+    Unavailable,
+)
 from copyist.exports.todo import Task, find_tasks
 from copyist.queue.routing import Priority
 from copyist.reasons import is_full
@@ -100,8 +113,12 @@ class OldError(BaseModel):
     error: dict[Literal["image"], list[str]]
 
 
+NOT_OF_THE_FILE = (401, 403, 408, 429)
+"""What the old service never answered: its clients see that the upload failed, and whoever looks at them sees why."""
+
+
 class _OldErrors(APIRoute):
-    """A route whose client errors come in the old shape, wherever they are found: by us, or while the form is read."""
+    """A route that tells what is wrong with a file in the old shape, found by us or while the form is read."""
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
         handle = super().get_route_handler()
@@ -123,11 +140,13 @@ def _refusal(cause: Exception) -> CopyistError | None:
         return problems.refusal(cause)
     if isinstance(cause, HTTPException):
         return MalformedForm() if cause.status_code == 400 and not is_full(cause) else None
-    return cause if isinstance(cause, CopyistError) and cause.status < 500 else None
+    if not isinstance(cause, CopyistError) or cause.status >= 500 or cause.status in NOT_OF_THE_FILE:
+        return None
+    return cause
 
 
 NOT_TAKEN: openapi.Responses = {400: {"model": OldError, "description": "The image cannot be read"}}
-NO_TRANSACTION = openapi.answers(NotFound, Unavailable)
+NO_TRANSACTION = openapi.answers(NotFound, Expired, Unavailable)
 upload_router = APIRouter(route_class=_OldErrors)
 
 
@@ -135,25 +154,43 @@ upload_router = APIRouter(route_class=_OldErrors)
     "/upload/",
     status_code=201,
     summary="Upload a photo of a task note",
-    responses=openapi.answers(FileTooLarge, StorageFull, Unavailable) | NOT_TAKEN,
+    dependencies=[needs(Scope.WRITE), has_a_place],
+    responses=openapi.answers(FileTooLarge, StorageFull, TooManyRequests, TooManyAtOnce, TooManyOpenJobs, Unavailable)
+    | NOT_TAKEN,
 )
-def upload(here: Here, image: Annotated[UploadFile, File(json_schema_extra={"format": "binary"})]) -> Accepted:
+def upload(
+    here: Here,
+    caller: Asks,
+    response: Response,
+    image: Annotated[UploadFile, File(json_schema_extra={"format": "binary"})],
+) -> Accepted:
     """201 with the `transaction_id`; 400 with `{"error": {"image": [...]}}` for a file that cannot be read."""
-    job = uploads.submit(here, image, uploads.Form(priority=Priority.INTERACTIVE.value))
+    count_files(here, caller, 1, response)
+    job = uploads.submit(here, caller, image, uploads.Form(priority=Priority.INTERACTIVE.value))
     return Accepted(transaction_id=job.id)
 
 
 router.include_router(upload_router)
 
 
-@router.get("/status/{transaction_id}/", summary="The state of a transaction and its tasks", responses=NO_TRANSACTION)
-@router.get("/jobs/{transaction_id}/", summary="The same as /api/status/{id}/", responses=NO_TRANSACTION)
-def status(here: Here, transaction_id: str) -> TransactionStatus:
+@router.get(
+    "/status/{transaction_id}/",
+    summary="The state of a transaction and its tasks",
+    dependencies=[needs(Scope.READ)],
+    responses=NO_TRANSACTION,
+)
+@router.get(
+    "/jobs/{transaction_id}/",
+    summary="The same as /api/status/{id}/",
+    dependencies=[needs(Scope.READ)],
+    responses=NO_TRANSACTION,
+)
+def status(here: Here, caller: Asks, transaction_id: str) -> TransactionStatus:
     """Poll this until `status` is `completed` or `failed`."""
     with here.db.read() as session:
-        job = jobs.get(session, transaction_id)
+        job = jobs.get(session, transaction_id, caller.sees)
         body, size = shown(here, session, [job])[0], jobs.size_of(session, job)
-    tasks = _tasks(here, job) if job.status == JobStatus.COMPLETED else []
+    tasks = _tasks(here, caller, job) if job.status == JobStatus.COMPLETED else []
     ended = job.finished_at
     return TransactionStatus(
         transaction_id=job.id,
@@ -176,8 +213,8 @@ def _message(job: Job) -> str | None:
     return "The job was cancelled." if job.status == JobStatus.CANCELLED else job.error_detail
 
 
-def _tasks(service: Service, job: Job) -> list[ExtractedTask]:
-    read: Document = read_document(service, job.id)
+def _tasks(service: Service, caller: Caller, job: Job) -> list[ExtractedTask]:
+    read: Document = read_document(service, caller, job.id)
     return [_extracted(job, task) for task in find_tasks(read, job.created_at.date())]
 
 

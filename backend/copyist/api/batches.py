@@ -1,0 +1,251 @@
+"""``/api/batches``: many files sent together, one place to look at them, one ZIP of what was read."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+from typing import IO, Annotated, Any
+from uuid import uuid4
+
+from anyio import to_thread
+from fastapi import APIRouter, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import StreamingResponse
+
+from copyist import exports
+from copyist.api import examples, openapi, options, uploads
+from copyist.api.callers import Asks, Caller, Scope, needs
+from copyist.api.cursors import MAX_LIST, cursor, link_next, position
+from copyist.api.jobs import IdempotencyKey, once
+from copyist.api.problems import InvalidRequest
+from copyist.api.ratelimits import count_files, has_a_place
+from copyist.api.results import MAKERS, chunks, make, numbers_of
+from copyist.api.schemas import BatchBody, BatchLinks, BatchList, Refused
+from copyist.api.service import Here, Service
+from copyist.api.submissions import Submission, request_body
+from copyist.api.views import cancel_job
+from copyist.db import batches, jobs
+from copyist.db.batches import Counts
+from copyist.db.states import JOB_ENDED, JOB_OPEN, JobStatus
+from copyist.db.tables import Batch, Job
+from copyist.errors import CopyistError, InvalidOption, NoResult, NotFound, NotReady, Unavailable
+
+router = APIRouter(prefix="/api/batches", tags=["batches"])
+
+JOBS_AT_ONCE = 100
+MANIFEST = "manifest.json"
+MADE = {"headers": openapi.LOCATION} | openapi.example(examples.BATCH)
+ZIP = openapi.file("One ZIP", {"application/zip": None})
+
+
+def _shown(session: Any, found: Sequence[Batch]) -> list[BatchBody]:
+    counted = batches.counts(session, [batch.id for batch in found])
+    return [_body(batch, counted[batch.id]) for batch in found]
+
+
+def _body(batch: Batch, counted: Counts) -> BatchBody:
+    own = f"/api/batches/{batch.id}"
+    is_open = any(counted.jobs[status] for status in JOB_OPEN)
+    return BatchBody(
+        id=batch.id,
+        status="processing" if is_open else "completed",
+        created_at=batch.created_at,
+        jobs=counted.jobs,
+        pages_done=counted.pages_done,
+        pages_failed=counted.pages_failed,
+        refused=[Refused.model_validate(one) for one in batch.refused],
+        metadata=batch.labels,
+        links=BatchLinks(
+            self=own,
+            jobs=f"/api/jobs?batch={batch.id}",
+            result=f"{own}/result.zip" if counted.pages_done and not is_open else None,
+        ),
+    )
+
+
+def _look(service: Service, caller: Caller, batch_id: str) -> BatchBody:
+    with service.db.read() as session:
+        return _shown(session, [batches.get(session, batch_id, caller.sees)])[0]
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=BatchBody,
+    summary="Submit many files to be read",
+    dependencies=[needs(Scope.WRITE), has_a_place],
+    responses=openapi.answers(*openapi.UPLOAD, *openapi.IDEMPOTENCY, Unavailable) | {202: MADE},
+    openapi_extra=request_body(many=True),
+)
+async def submit(
+    here: Here, caller: Asks, response: Response, sent: Submission, idempotency_key: IdempotencyKey = None
+) -> BatchBody:
+    """Each file becomes a job with the same options; one that cannot be taken is listed in `refused` and holds up no
+    other. More jobs can be sent to the batch later: `POST /api/jobs` with its id as `batch`.
+    """
+
+    def take_in() -> str:
+        labels = options.labels(sent.fields.metadata)
+        uploads.wishes_of(here, sent.fields.form())
+        count_files(here, caller, len(sent.files), response)
+        batch_id = str(uuid4())
+        with here.db.write() as session:
+            batches.create(session, batch_id=batch_id, owner=caller.owner, labels=labels)
+        refused = [problem for file in sent.files if (problem := _take_in(here, caller, file, sent, batch_id))]
+        with here.db.write() as session:
+            batches.refuse(session, batch_id, refused)
+        return batch_id
+
+    work = once(here, caller, idempotency_key, sent.fingerprint, take_in) if idempotency_key else take_in
+    body = await run_in_threadpool(_look, here, caller, await run_in_threadpool(work))
+    response.headers["Location"] = body.links.self
+    return body
+
+
+def _take_in(service: Service, caller: Caller, file: Any, sent: Any, batch_id: str) -> dict[str, str] | None:
+    """Make a job of one file, or say why not."""
+    try:
+        uploads.submit(service, caller, file, sent.fields.form(batch_id))
+    except CopyistError as error:
+        return {"filename": uploads.printable(file.filename or ""), "code": error.code, "detail": error.detail}
+    return None
+
+
+@router.get(
+    "",
+    summary="List batches, newest first",
+    dependencies=[needs(Scope.READ)],
+    responses=openapi.answers(InvalidOption, InvalidRequest, Unavailable),
+)
+def newest(
+    here: Here,
+    caller: Asks,
+    request: Request,
+    response: Response,
+    limit: Annotated[int, Query(ge=1, le=MAX_LIST)] = 50,
+    cursor_: Annotated[str | None, Query(alias="cursor")] = None,
+) -> BatchList:
+    """Pages by cursor: pass `next_cursor` back until it is null, or follow the `Link` header."""
+    with here.db.read() as session:
+        found = batches.newest(session, owner=caller.sees, limit=limit + 1, before=position(cursor_))
+        more = found[limit - 1] if len(found) > limit else None
+        following = cursor(more.created_at, more.id) if more else None
+        link_next(request, response, following)
+        return BatchList(batches=_shown(session, found[:limit]), next_cursor=following)
+
+
+@router.get(
+    "/{batch_id}",
+    summary="Look at a batch",
+    dependencies=[needs(Scope.READ)],
+    responses=openapi.answers(NotFound, Unavailable),
+)
+def one(here: Here, caller: Asks, batch_id: str) -> BatchBody:
+    """Its jobs are counted by state; `/api/jobs?batch=` lists them."""
+    return _look(here, caller, batch_id)
+
+
+@router.delete(
+    "/{batch_id}",
+    status_code=202,
+    response_model=BatchBody,
+    response_description="Its open jobs are cancelled",
+    summary="Cancel a batch, or forget one that has ended",
+    dependencies=[needs(Scope.WRITE)],
+    responses=openapi.answers(NotFound, Unavailable)
+    | {202: openapi.example(examples.BATCH), 204: {"description": "It had ended: it and its jobs are forgotten"}},
+)
+def delete(here: Here, caller: Asks, batch_id: str) -> Response | BatchBody:
+    """While jobs are open: 202, they are cancelled. Else 204: the batch, its jobs and their files are deleted."""
+    found = list(_jobs(here, caller, batch_id))
+    is_open = [job for job in found if job.status in JOB_OPEN]
+    for job in is_open:
+        cancel_job(here, caller, job.id)
+    if is_open:
+        return _look(here, caller, batch_id)
+    for job in found:
+        with here.db.write() as session:
+            jobs.forget(session, job.id, blobs=here.storage, owner=caller.sees)
+    with here.db.write() as session:
+        batches.forget_empty(session, batch_id)
+    return Response(status_code=204)
+
+
+def _jobs(service: Service, caller: Caller, batch_id: str) -> Iterator[Job]:
+    """All jobs of a batch in the order they came; raises ``NotFound``."""
+    after = None
+    while True:
+        with service.db.read() as session:
+            batches.get(session, batch_id, caller.sees)
+            found = batches.jobs_of(session, batch_id, limit=JOBS_AT_ONCE, after=after)
+        yield from found
+        if len(found) < JOBS_AT_ONCE:
+            return
+        after = found[-1].created_at, found[-1].id
+
+
+@router.get(
+    "/{batch_id}/result.zip",
+    summary="All results of a batch in one ZIP",
+    response_class=Response,
+    dependencies=[needs(Scope.READ), has_a_place],
+    responses=openapi.answers(NotFound, NotReady, NoResult, InvalidOption, Unavailable) | {200: ZIP},
+)
+async def result(
+    here: Here,
+    caller: Asks,
+    batch_id: str,
+    formats: Annotated[str, Query(examples=["txt,pdf"], description="Separated by commas")] = "txt",
+) -> Response:
+    """For each job that was read a file in each of the `formats`, and `manifest.json`, which names every job, also
+    those without a result, and why.
+    """
+    wanted = [exports.find_export(name.strip()) for name in formats.split(",") if name.strip()]
+    made = await to_thread.run_sync(_zip, here, caller, batch_id, wanted, limiter=MAKERS)
+    headers = {"Content-Length": str(made.seek(0, 2)), "Content-Disposition": f'attachment; filename="{batch_id}.zip"'}
+    made.seek(0)
+    return StreamingResponse(chunks(made), media_type="application/zip", headers=headers)
+
+
+def _zip(service: Service, caller: Caller, batch_id: str, wanted: Sequence[exports.Export]) -> IO[bytes]:
+    """The ZIP, made on the disk one result after the other."""
+    listed = []
+    into = tempfile.TemporaryFile(prefix="copyist-")  # noqa: SIM115
+    try:
+        with zipfile.ZipFile(into, "w", zipfile.ZIP_DEFLATED) as archive:
+            for place, job in enumerate(_jobs(service, caller, batch_id), start=1):
+                if job.status not in JOB_ENDED:
+                    raise NotReady(status=job.status.value)
+                listed.append(
+                    _add(service, job, archive, f"{place:04}-{PurePosixPath(job.filename).stem[:80]}", wanted)
+                )
+            archive.writestr(MANIFEST, json.dumps({"version": 1, "jobs": listed}, ensure_ascii=False, indent=1))
+        if not any(job["files"] for job in listed):
+            raise NoResult(status=JobStatus.FAILED.value)
+    except BaseException:
+        into.close()
+        raise
+    return into
+
+
+def _add(
+    service: Service, job: Job, archive: zipfile.ZipFile, name: str, wanted: Sequence[exports.Export]
+) -> dict[str, Any]:
+    """Add one job's results; gives its entry in the manifest."""
+    entry: dict[str, Any] = {"id": job.id, "filename": job.filename, "status": job.status.value, "files": []}
+    entry["error"] = {"code": job.error_code, "detail": job.error_detail} if job.error_code else None
+    numbers, is_read = numbers_of(service, job)
+    for export in wanted if is_read else ():
+        try:
+            with make(service, job, export, numbers) as made, archive.open(f"{name}.{export.extension}", "w") as into:
+                made.seek(0)
+                for chunk in chunks(made):
+                    into.write(chunk)
+        except CopyistError as error:
+            entry["error"] = {"code": error.code, "detail": error.detail}
+        else:
+            entry["files"].append(f"{name}.{export.extension}")
+    return entry

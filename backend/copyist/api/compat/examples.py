@@ -1,0 +1,98 @@
+"""The examples of the compat routes in the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_ID = "0b8f4b0e-6c2d-4f0a-9a57-3d5a4f0f9c11"
+_PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTjUBgAAAABJRU5ErkJggg=="
+_AT = "2025-12-01 09:30:01"
+_FORMULA = "\\int_{0}^{\\infty} x^2 e^{-x} dx = 2"
+
+RECOGNIZE: dict[str, Any] = {"image": f"data:image/png;base64,{_PICTURE}"}
+RECOGNIZED: dict[str, Any] = {"latex": _FORMULA, "confidence": 0.93}
+
+PREDICTION: dict[str, Any] = {
+    "formula": _FORMULA,
+    "confidence": 0.9821,
+    "processing_time": 0.543,
+    "timestamp": _AT,
+}
+PREDICT_BATCH: dict[str, Any] = {"images": [_PICTURE, "bm8gcGljdHVyZQ=="]}
+PREDICTIONS: dict[str, Any] = {
+    "results": [
+        {"index": 0, "formula": _FORMULA, "confidence": 0.9821, "processing_time": 0.543, "error": None},
+        {
+            "index": 1,
+            "formula": None,
+            "confidence": None,
+            "processing_time": None,
+            "error": {
+                "type": "about:blank",
+                "title": "This kind of file cannot be read",
+                "status": 415,
+                "code": "unsupported_media",
+                "detail": "By its content this file is not one of the kinds that can be read.",
+            },
+        },
+    ],
+    "total": 2,
+    "successful": 1,
+    "failed": 1,
+    "processing_time": 0.602,
+    "timestamp": _AT,
+}
+MATH_STATUS: dict[str, Any] = {
+    "status": "healthy",
+    "model_loaded": True,
+    "engines": ["dots"],
+    "version": "0.1.0",
+    "uptime": 3600.5,
+    "timestamp": _AT,
+}
+MODEL_INFO: dict[str, Any] = {
+    "model_name": "dots.ocr",
+    "engine": "dots",
+    "version": "1",
+    "device": "cuda",
+    "state": "loaded",
+    "model_loaded": True,
+}
+
+RATE_LIMIT_STATUS: dict[str, Any] = {
+    "enabled": True,
+    "tier": "anonymous",
+    "windows": {
+        "minute": {"limit": 10, "remaining": 7, "reset": 41},
+        "hour": {"limit": 100, "remaining": 62, "reset": 1807},
+        "day": {"limit": 500, "remaining": 431, "reset": 52104},
+    },
+    "concurrent": {"limit": 5, "active": 0},
+}
+
+CONVERTED: dict[str, Any] = {
+    "document": {
+        "filename": "scan.pdf",
+        "md_content": "# Invoice\n\nDear Ms Finch,\n",
+        "json_content": None,
+        "html_content": None,
+        "text_content": None,
+        "doctags_content": None,
+    },
+    "status": "success",
+    "errors": [],
+    "processing_time": 1.24,
+    "timings": {},
+}
+TASK: dict[str, Any] = {
+    "task_id": _ID,
+    "task_type": "convert",
+    "task_status": "pending",
+    "task_position": 3,
+    "task_meta": {"num_docs": 1, "num_processed": 0, "num_succeeded": 0, "num_partially_succeeded": 0, "num_failed": 0},
+    "error_message": None,
+}
+CONVERT_SOURCES: dict[str, Any] = {
+    "options": {"to_formats": ["md", "text"], "force_ocr": False},
+    "sources": [{"kind": "file", "base64_string": _PICTURE, "filename": "scan.png"}],
+}

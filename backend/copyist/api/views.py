@@ -1,0 +1,41 @@
+"""Jobs as callers see them, whatever route they ask by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session
+
+from copyist.api.callers import Caller
+from copyist.api.schemas import JobBody, job_body
+from copyist.api.service import Service
+from copyist.db import jobs
+from copyist.db.progress import Progress
+from copyist.db.tables import Job
+from copyist.queue.routing import News
+
+
+def shown(service: Service, session: Session, found: Sequence[Job]) -> list[JobBody]:
+    """Jobs with their progress."""
+    keep = service.settings.keep_jobs
+    progress = jobs.progress(session, [job.id for job in found if job.pages_total is not None])
+    return [
+        job_body(job, here, position := jobs.queue_position(session, job), service.paces.eta(job, here, position), keep)
+        for job in found
+        for here in [progress.get(job.id, Progress())]
+    ]
+
+
+def look(service: Service, caller: Caller, job_id: str) -> JobBody:
+    """One job; raises ``NotFound`` or ``Expired``."""
+    with service.db.read() as session:
+        return shown(service, session, [jobs.get(session, job_id, caller.sees)])[0]
+
+
+def cancel_job(service: Service, caller: Caller, job_id: str) -> bool:
+    """Cancel a job; ``False`` if it has ended. Raises ``NotFound`` or ``Expired``."""
+    with service.db.write() as session:
+        cancelled = jobs.cancel(session, job_id, caller.sees)
+    if cancelled:
+        service.sender.ring(job_id, News.ENDED)
+    return cancelled

@@ -1,0 +1,47 @@
+"""What happened to a job since a client last heard of it, from the rows: so no event is lost with a connection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from copyist.db.states import PageStatus
+from copyist.db.tables import Page, Reading
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A page that was read, failed or was skipped, by the ``change`` of its job that it was."""
+
+    change: int
+    number: int
+    status: PageStatus
+    engine: str | None
+    confidence: float | None
+    error_code: str | None
+    error_detail: str | None
+
+
+def settled_since(session: Session, job_id: str, change: int, *, limit: int) -> list[Settled]:
+    """Pages settled after the job's ``change``, in the order they were.
+
+    Changes are numbered under the lock of the job's row, so none turns up later behind one that was seen.
+    """
+    rows = session.execute(
+        select(
+            Page.change,
+            Page.number,
+            Page.status,
+            Reading.engine,
+            Reading.confidence,
+            Page.error_code,
+            Page.error_detail,
+        )
+        .outerjoin(Reading, Reading.id == Page.reading_id)
+        .where(Page.job_id == job_id, Page.change > change)
+        .order_by(Page.change, Page.number)
+        .limit(limit)
+    )
+    return [Settled(change or 0, *page) for change, *page in rows]
