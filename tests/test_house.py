@@ -33,6 +33,7 @@ GROUND = frozenset(
 # and nobody sees the CLI. A room that is missing here is a decision to write down in backend/DECISIONS.md.
 ROOMS: dict[str, frozenset[str]] = {
     **dict.fromkeys(GROUND, GROUND),
+    "": frozenset({"client"}),
     "client": GROUND,
     "settings": GROUND,
     "storage": GROUND,

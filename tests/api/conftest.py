@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 import redis
+import uvicorn
 from anyio.from_thread import start_blocking_portal
 
 from copyist.api.app import create_app
@@ -36,7 +38,12 @@ def with_settings(**settings: Any) -> pytest.MarkDecorator:
 @pytest.fixture
 def settings(redis_url: str, database_url: str, tmp_path: Path, api_settings: dict[str, Any]) -> Settings:
     """The settings of the API that ``ask`` asks."""
-    ours = {"redis_url": redis_url, "database_url": database_url, "data_dir": tmp_path, "max_bytes": 100_000}
+    ours: dict[str, Any] = {
+        "redis_url": redis_url,
+        "database_url": database_url,
+        "data_dir": tmp_path,
+        "max_bytes": 100_000,
+    }
     return Settings(**ours | api_settings)
 
 
@@ -79,3 +86,25 @@ def make_key(settings: Settings) -> Iterator[MakeKey]:
 
     yield make
     database.close()
+
+
+@pytest.fixture
+def serving(settings: Settings, request: pytest.FixtureRequest) -> Iterator[int]:
+    """Serve the API on a real socket of loopback, as ``copyist api`` does; gives the port.
+
+    With a parameter, ``h11`` or ``httptools``, by that parser.
+    """
+    parser = getattr(request, "param", "auto")
+    config = uvicorn.Config(create_app(settings), port=0, http=parser, log_config=None, timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    until = time.monotonic() + 30
+    while not server.started:
+        assert thread.is_alive() and time.monotonic() < until, "the API does not start"
+        time.sleep(0.01)
+    _await_bell(settings.redis_url)
+    yield server.servers[0].sockets[0].getsockname()[1]
+    server.should_exit = True
+    thread.join(30)
+    assert not thread.is_alive()

@@ -117,10 +117,12 @@ def on_a_socket(service: OneProcess) -> Iterator[int]:
     config = uvicorn.Config(service.app, host="127.0.0.1", port=0, lifespan="off", log_level="error")
     server = uvicorn.Server(config)
     serving = service.portal.start_task_soon(server.serve)
-    until(lambda: server.started)
-    yield server.servers[0].sockets[0].getsockname()[1]
-    server.should_exit = True
-    serving.result(20)
+    try:
+        until(lambda: server.started)
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = server.force_exit = True
+        serving.result(20)
 
 
 def until(is_so: Callable[[], object], seconds: float = 20) -> None:

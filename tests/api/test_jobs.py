@@ -8,14 +8,17 @@ import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 from PIL import Image
+from sqlalchemy import update
 
 from copyist.db import jobs
 from copyist.db.session import Database
+from copyist.db.tables import IdempotencyKey, now
 from copyist.errors import WorkerCrashed
 from tests.api import worked
 from tests.api.conftest import Ask
@@ -102,6 +105,20 @@ def test_a_request_that_failed_leaves_its_key_free(ask: Ask) -> None:
     key = {"Idempotency-Key": "two"}
     assert submit(ask, headers=key, priority="soon").status_code == 422
     assert submit(ask, headers=key).status_code == 202
+
+
+def test_a_job_whose_answer_was_lost_with_its_process_is_the_answer(ask: Ask, rows: Database) -> None:
+    key = {"Idempotency-Key": "lost"}
+    first = body(submit(ask, headers=key))
+    with rows.write() as session:
+        session.execute(update(IdempotencyKey).values(done=False))
+    assert body(submit(ask, headers=key))["id"] == first["id"]
+    with rows.write() as session:
+        session.execute(update(IdempotencyKey).values(resource="no job"))
+    assert submit(ask, headers=key).json()["code"] == "idempotency_in_flight"
+    with rows.write() as session:
+        session.execute(update(IdempotencyKey).values(until=now() - timedelta(seconds=1)))
+    assert body(submit(ask, headers=key))["id"] != first["id"]
 
 
 def test_two_requests_with_one_key_at_once_make_one_job(ask: Ask) -> None:

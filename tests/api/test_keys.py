@@ -12,7 +12,6 @@ import pytest
 from sqlalchemy import update
 
 from copyist.api.keyring import Keyring
-from copyist.db import keys
 from copyist.db.keys import Scope
 from copyist.db.session import Database
 from copyist.db.tables import ApiKey, now
@@ -201,7 +200,3 @@ def test_the_docs_of_an_open_service_say_that_no_key_is_needed(ask: Ask) -> None
     for _ in range(2):
         document = ask("GET", "/openapi.json").json()
         assert document["paths"]["/api/keys"]["get"]["security"].count({}) == 1
-
-
-def test_keys_are_told_apart_by_their_whole_hash() -> None:
-    assert keys.hash_of("ck_a") != keys.hash_of("ck_b") and len(keys.hash_of("ck_a")) == 64

@@ -17,6 +17,7 @@ from copyist.db import deliveries
 from copyist.db import webhooks as told
 from copyist.db.session import Database
 from copyist.db.tables import Delivery, Job
+from copyist.errors import WebhookRefused, WebhooksOff
 from copyist.settings import Settings
 from tests.api.conftest import Ask
 
@@ -84,7 +85,7 @@ def test_addresses_are_kept_in_one_spelling(ask: Ask) -> None:
 
 BAD = [
     *("example.org", "/hook", "//example.org/", "ftp://example.org/", "file:///etc/passwd", "http://", "http:///a"),
-    *("http://user@example.org/", "http://user:pass@example.org/", "http://@example.org/", "http://a b/"),
+    *("http://user@example.org/", "http://user:pass@example.org/", "http://0177.0.0.1/", "http://a b/"),
     *("http://example.org:0/", "http://example.org:99999/", "http://example.org:x/", "http://a..b/", "http://a\0b/"),
     *("http://[::1%25eth0]/", "http://[1]/", f"http://example.org/{'a' * 2000}", "http://xn--a/", "javascript:1"),
 ]
@@ -102,7 +103,7 @@ def test_what_is_no_address_is_refused(ask: Ask) -> None:
 
 
 PRIVATE = [
-    *("127.0.0.1", "127.1", "2130706433", "0x7f.1", "0177.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"),
+    *("127.0.0.1", "127.1", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"),
     *("10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "[fe80::1]", "[fc00::1]"),
     *("localhost", "LOCALHOST.", "api.localhost", "224.0.0.1", "[64:ff9b::7f00:1]", "127。0。0。1"),
 ]
@@ -125,7 +126,7 @@ def test_private_addresses_can_be_opened_but_not_those_of_clouds_keys() -> None:
     for host in ("127.0.0.1", "localhost", "10.1.2.3", "100.64.0.1", "[::1]", "[fc00::1]"):
         assert webhooks.checked_url(here, f"http://{host}:8080/") == f"http://{host}:8080/"
     for host in ("169.254.169.254", "[fe80::1]", "0.0.0.0", "224.0.0.1", "[::]"):
-        with pytest.raises(webhooks.WebhookRefused):
+        with pytest.raises(WebhookRefused):
             webhooks.checked_url(here, f"http://{host}/")
 
 
@@ -140,7 +141,7 @@ def test_no_name_is_resolved_when_an_address_is_set(monkeypatch: pytest.MonkeyPa
 
 def test_a_server_without_webhooks_says_so() -> None:
     here: Any = OnlySettings(webhooks=False)
-    with pytest.raises(webhooks.WebhooksOff):
+    with pytest.raises(WebhooksOff):
         webhooks.checked_url(here, HOOK)
     assert webhooks.checked_url(here, None) is None and webhooks.checked_url(here, "") is None
 

@@ -22,7 +22,8 @@ def test_a_key_is_made_shown_and_revoked(copyist: Run, sqlite_url: str) -> None:
     with database.read() as session:
         key = keys.find(session, keys.hash_of(secret))
     assert key is not None and key.expires_at is not None
-    assert (key.owner, key.scopes, round((key.expires_at - key.created_at) / timedelta(days=1))) == ("archive", ["read", "train"], 3)
+    days = (key.expires_at - key.created_at) / timedelta(days=1)
+    assert (key.owner, key.scopes, round(days)) == ("archive", ["read", "train"], 3)
 
     listed = copyist("keys", "list", DATABASE_URL=sqlite_url).stdout
     assert "the [scanner]" in listed and key.id in listed and "until" in listed

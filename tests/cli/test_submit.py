@@ -10,9 +10,11 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.cli.conftest import ENVIRONMENT, Run
 from tests.servers import free_port, process_environment
+from tests.test_client import problem, scripted
 
 LINE = "A line that was read\n"
 
@@ -73,8 +75,25 @@ def test_a_server_that_is_not_there_is_one_sentence(copyist: Run, own_samples: P
     assert "cannot be reached" in done.stderr
 
 
+@pytest.mark.parametrize("by_name", [True, False])
+def test_a_key_is_sent_and_never_shown(copyist: Run, own_samples: Path, by_name: bool) -> None:
+    given = ["--api-key", "ck_secret"] if by_name else []
+    environment = {} if by_name else {"COPYIST_API_KEY": "ck_secret"}
+    with scripted(problem(401, "unauthorized")) as server:
+        files = (own_samples / "note.png", own_samples / "scan.pdf")
+        done = copyist("submit", "--url", server.url, *files, *given, **environment)
+    # What keeps everybody out is said once, not for each file.
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "Because of unauthorized.\n")
+    assert [headers["X-API-Key"] for _, _, headers, _ in server.asked] == ["ck_secret"]
+
+
+def test_a_key_that_is_none_is_not_shown_either(copyist: Run, own_samples: Path) -> None:
+    done = copyist("submit", own_samples / "note.png", COPYIST_API_KEY="ck_sécret")
+    assert (done.returncode, "cret" in done.stderr) == (2, False)
+
+
 def test_wrong_usage(copyist: Run, own_samples: Path) -> None:
-    assert copyist("submit", own_samples / "note.png", "--format", "docx").returncode == 2
+    assert copyist("submit", own_samples / "note.png", "--format", "nothing").returncode == 2
     assert copyist("submit").returncode == 2
 
 

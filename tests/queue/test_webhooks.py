@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import httpcore
@@ -34,6 +35,7 @@ from copyist.queue.webhooks import GAPS_S, Deliverer, keep_delivering, pause_s
 from tests.queue.rows import make_job
 from tests.receiver import Receiver, receiving, wait_until
 from tests.servers import process_environment
+from tests.service import Service
 
 on_one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -395,6 +397,21 @@ def test_beat_has_one_thread_that_delivers(here: Context, receiver: Receiver, mo
         for thread in threading.enumerate():
             if thread.name == sending.THREAD:
                 thread.join(30)
+
+
+@on_one_database
+def test_the_beat_process_delivers_and_stops_at_once(here: Context, receiver: Receiver, tmp_path: Path) -> None:
+    urls = {"redis_url": here.settings.redis_url, "database_url": here.settings.database_url}
+    with Service(tmp_path, **urls, WEBHOOK_PRIVATE_ADDRESSES="true") as service:
+        service.start("beat")
+        delivery_id = put(here, receiver.url)
+        assert ended(here, delivery_id, 30).status == "delivered"
+        held = put(here, f"{receiver.url}/hold")
+        receiver.wait(2)
+        began = time.monotonic()
+        assert service.stop("beat") == 0
+        assert time.monotonic() - began < 5
+    assert look(here, held).attempts == 1
 
 
 def test_a_database_that_is_away_for_a_while_is_waited_for(

@@ -8,7 +8,6 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import IO, Annotated, Any
-from uuid import uuid4
 
 from anyio import to_thread
 from fastapi import APIRouter, Query, Request, Response
@@ -16,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from copyist import exports
-from copyist.api import examples, openapi, options, uploads
+from copyist.api import examples, openapi, options, uploads, webhooks
 from copyist.api.callers import Asks, Caller, Scope, needs
 from copyist.api.cursors import MAX_LIST, cursor, link_next, position
 from copyist.api.jobs import IdempotencyKey, once
@@ -77,7 +76,7 @@ def _look(service: Service, caller: Caller, batch_id: str) -> BatchBody:
     response_model=BatchBody,
     summary="Submit many files to be read",
     dependencies=[needs(Scope.WRITE), has_a_place],
-    responses=openapi.answers(*openapi.UPLOAD, *openapi.IDEMPOTENCY, Unavailable) | {202: MADE},
+    responses=openapi.answers(*openapi.UPLOAD, *openapi.WEBHOOK, *openapi.IDEMPOTENCY, Unavailable) | {202: MADE},
     openapi_extra=request_body(many=True),
 )
 async def submit(
@@ -87,20 +86,20 @@ async def submit(
     other. More jobs can be sent to the batch later: `POST /api/jobs` with its id as `batch`.
     """
 
-    def take_in() -> str:
+    def take_in(batch_id: str) -> None:
         labels = options.labels(sent.fields.metadata)
-        uploads.wishes_of(here, sent.fields.form())
+        form = sent.fields.form()
+        uploads.wishes_of(here, form)
+        webhooks.checked_url(here, form.callback_url)
         count_files(here, caller, len(sent.files), response)
-        batch_id = str(uuid4())
         with here.db.write() as session:
             batches.create(session, batch_id=batch_id, owner=caller.owner, labels=labels)
         refused = [problem for file in sent.files if (problem := _take_in(here, caller, file, sent, batch_id))]
         with here.db.write() as session:
             batches.refuse(session, batch_id, refused)
-        return batch_id
 
-    work = once(here, caller, idempotency_key, sent.fingerprint, take_in) if idempotency_key else take_in
-    body = await run_in_threadpool(_look, here, caller, await run_in_threadpool(work))
+    batch_id = await run_in_threadpool(once, here, caller, idempotency_key, sent.fingerprint, take_in)
+    body = await run_in_threadpool(_look, here, caller, batch_id)
     response.headers["Location"] = body.links.self
     return body
 

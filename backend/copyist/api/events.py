@@ -29,10 +29,20 @@ router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 KEEP_ALIVE_S = 15.0
 MOST_AT_ONCE = 200
 LAST_CHANGE = 2**31 - 1
+EVENT = {
+    "type": "object",
+    "description": "One event of the stream; `data` is a JobBody or a PageEvent as JSON.",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"enum": ["job", "page"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+        "id": {"type": "string"},
+    },
+}
 STREAM = {
     "description": "Events `job` (the whole job, at first, with each change of its status, and at the end) and `page` "
     "(one page that was settled). After a lost connection send the last `id` as Last-Event-ID.",
-    "content": {"text/event-stream": {"schema": {"type": "string"}, "example": examples.EVENTS}},
+    "content": {"text/event-stream": {"schema": EVENT, "example": examples.EVENTS}},
 }
 OVER = {"description": "The job has ended, and Last-Event-ID was the last event: do not connect again"}
 

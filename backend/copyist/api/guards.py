@@ -179,7 +179,9 @@ class _Door:
             try:
                 service: Service = scope["app"].state.service
                 caller = await callers.identify(service, HTTPConnection(scope))
-                await stack.enter_async_context(ratelimits.room(service, caller, scope, receive, sends=True))
+                await stack.enter_async_context(
+                    ratelimits.room(service, caller, scope, receive, sends=scope["method"] == "POST")
+                )
             except CopyistError as error:
                 await answer(error)(scope, receive, send)
             else:

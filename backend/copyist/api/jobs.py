@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Annotated
+from uuid import uuid4
 
 from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -58,7 +61,9 @@ CANCELLED = openapi.example(examples.CANCELLED)
     response_model=JobBody,
     summary="Submit a file to be read",
     dependencies=[needs(Scope.WRITE), has_a_place],
-    responses=openapi.answers(*openapi.UPLOAD, *openapi.FETCH, *openapi.IDEMPOTENCY, NotFound, Unavailable)
+    responses=openapi.answers(
+        *openapi.UPLOAD, *openapi.WEBHOOK, *openapi.FETCH, *openapi.IDEMPOTENCY, NotFound, Unavailable
+    )
     | {202: SUBMITTED, 200: ENDED_AT_ONCE},
     openapi_extra=request_body(),
 )
@@ -72,7 +77,6 @@ async def submit(
 ) -> JobBody:
     """Answers 202 with the job and its `Location` once the file is safe; poll there until `status` is an end state."""
     fields = sent.fields
-    form = fields.form(fields.batch)
     if len(sent.files) > 1:
         raise InvalidRequest(
             [FieldProblem(pointer="/body/file", detail="One file at a time; see /api/batches.")], fields="file"
@@ -80,13 +84,15 @@ async def submit(
     if bool(sent.files) == bool(fields.source):
         raise MissingFile(field="file")
 
-    def take_in() -> str:
+    def take_in(job_id: str) -> None:
         count_files(here, caller, 1, response)
+        form = replace(fields.form(fields.batch), job_id=job_id)
         if fields.source:
-            return take_in_named(here, caller, fields.source, form, filename=fields.filename or "").id
-        return uploads.submit(here, caller, sent.files[0], form).id
+            take_in_named(here, caller, fields.source, form, filename=fields.filename or "")
+        else:
+            uploads.submit(here, caller, sent.files[0], form)
 
-    work = once(here, caller, idempotency_key, sent.fingerprint, take_in) if idempotency_key else take_in
+    work = partial(once, here, caller, idempotency_key, sent.fingerprint, take_in)
     job_id = await to_thread.run_sync(work, limiter=FETCHES if fields.source else None)
     body = await _wait_as_preferred(here, caller, job_id, prefer, response)
     response.headers["Location"] = body.links.self
@@ -96,27 +102,27 @@ async def submit(
 
 
 def once(
-    service: Service, caller: Caller, key: str, fingerprint: Callable[[], str], work: Callable[[], str]
-) -> Callable[[], str]:
-    """``work``, which makes something and gives its id, to be done once under an ``Idempotency-Key``."""
-
-    def do() -> str:
-        seen = fingerprint()
+    service: Service, caller: Caller, key: str | None, fingerprint: Callable[[], str], make: Callable[[str], None]
+) -> str:
+    """Make something under a new id, and give the id; under an ``Idempotency-Key`` only the first time."""
+    new = str(uuid4())
+    if key is None:
+        make(new)
+        return new
+    seen = fingerprint()
+    with service.db.write() as session:
+        known = idempotency.begin(session, caller.owner, key, seen, new)
+    if known is not None:
+        return known
+    try:
+        make(new)
+    except BaseException:
         with service.db.write() as session:
-            known = idempotency.begin(session, caller.owner, key, seen)
-        if known is not None:
-            return known
-        try:
-            made = work()
-        except BaseException:
-            with service.db.write() as session:
-                idempotency.give_up(session, caller.owner, key)
-            raise
-        with service.db.write() as session:
-            idempotency.done(session, caller.owner, key, made)
-        return made
-
-    return do
+            idempotency.give_up(session, caller.owner, key)
+        raise
+    with service.db.write() as session:
+        idempotency.done(session, caller.owner, key)
+    return new
 
 
 async def _wait_as_preferred(

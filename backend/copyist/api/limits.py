@@ -7,6 +7,7 @@ import asyncio
 from fastapi import FastAPI
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from copyist.api import problems
@@ -70,6 +71,9 @@ class _Inlet:
         scope.setdefault("state", {})["body_is_over"] = inlet.is_over
         try:
             await self.app(scope, inlet.receive, inlet.send)
+        except ClientDisconnect:
+            # It happens all the time, and there is nobody to tell.
+            pass
         except Exception:
             if not inlet.is_stalled or inlet.is_answered:
                 raise

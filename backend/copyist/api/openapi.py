@@ -43,7 +43,7 @@ _FIELDS: Mapping[type[CopyistError], Mapping[str, object]] = {
     errors.ConversionTooLong: {"job": "0b8f4b0e-6c2d-4f0a-9a57-3d5a4f0f9c11", "seconds": 60},
     problems.InvalidRequest: {"fields": "limit"},
     errors.Forbidden: {"scope": "write"},
-    errors.KeyMissing: {"why": ""},
+    errors.KeyMissing: {"why": "None was sent."},
     errors.TooManyRequests: {"limit": 10, "window": "a minute", "seconds": 41},
     errors.TooManyAtOnce: {"limit": 5, "seconds": 1},
     errors.TooManyOpenJobs: {"limit": 100000},

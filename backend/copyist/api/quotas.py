@@ -89,7 +89,7 @@ class Quotas:
 
     def windows(self, items: Sequence[RateLimitItem], name: str) -> list[Window] | None:
         """What is left, with nothing counted."""
-        return self._asked(lambda: [self._window(item, name) for item in items])
+        return self._asked(lambda: self._windows(items, name))
 
     def take(self, name: str, place: str, most: int) -> bool | None:
         """Take one of ``most`` places for ``LAPSE_S``; ``False`` when there is none."""
@@ -108,7 +108,7 @@ class Quotas:
         return self._asked(lambda: int(self._redis.zcount(_places(name), self._redis.time()[0], "+inf")))
 
     def _count(self, items: Sequence[RateLimitItem], name: str, files: int) -> list[Window]:
-        before = [self._window(item, name) for item in items]
+        before = self._windows(items, name)
         full = [window for window in before if window.remaining < files]
         counted = []
         for item in () if full else items:
@@ -117,7 +117,7 @@ class Quotas:
                 # Somebody else was counted since we looked.
                 for one in counted:
                     self._storage.incr(one.key_for(name), one.get_expiry(), amount=-files)
-                before = [self._window(one, name) for one in items]
+                before = self._windows(items, name)
                 full = [before[len(counted) - 1]]
                 break
         if full:
@@ -127,11 +127,23 @@ class Quotas:
             for item, window in zip(items, before, strict=True)
         ]
 
-    def _window(self, item: RateLimitItem, name: str) -> Window:
-        reset_at, remaining = self._counters.get_window_stats(item, name)
-        # The library rounds down, and whoever comes back a second too early is refused again.
-        left_s = min(item.get_expiry(), max(0, math.floor(reset_at - time.time())) + 1)
-        return Window(item.GRANULARITY.name, item.amount, remaining, left_s if remaining < item.amount else 0)
+    def _windows(self, items: Sequence[RateLimitItem], name: str) -> list[Window]:
+        """All of them in one round trip, to the millisecond: the library asks for each, and rounds to whole seconds."""
+        pipe = self._redis.pipeline(transaction=False)
+        for item in items:
+            key = self._storage.prefixed_key(item.key_for(name))
+            pipe.get(key)
+            pipe.pttl(key)
+        found = pipe.execute()
+        return [
+            Window(
+                name=item.GRANULARITY.name,
+                limit=item.amount,
+                remaining=max(0, item.amount - int(counted or 0)),
+                reset_s=math.ceil(max(0, left_ms) / 1000),
+            )
+            for item, counted, left_ms in zip(items, found[::2], found[1::2], strict=True)
+        ]
 
     def _asked(self, ask: Callable[[], T]) -> T | None:
         if time.monotonic() < self._away_until:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -197,8 +197,25 @@ async def _one_at_a_time(request: Request, here: Here, caller: Asks) -> AsyncIte
         yield
 
 
+def _waits(request: Request) -> bool:
+    try:
+        return float(request.query_params.get("wait", 0)) > 0
+    except ValueError:
+        return False
+
+
+async def _one_at_a_time_if_it_waits(request: Request, here: Here, caller: Asks) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        if _waits(request):
+            await stack.enter_async_context(room(here, caller, request.scope, request.receive, sends=False))
+        yield
+
+
 has_a_place = Depends(_one_at_a_time)
 """A dependency of routes that upload or wait: one of the caller's places is taken for as long as they are served.
 
 Raises ``TooManyAtOnce``, and ``TooManyOpenJobs`` where a file is sent and the queue is full.
 """
+
+has_a_place_if_it_waits = Depends(_one_at_a_time_if_it_waits)
+"""The same for a look that becomes a waiting call by ``?wait=seconds``: one that does not wait needs no place."""

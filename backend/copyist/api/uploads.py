@@ -53,6 +53,7 @@ class Form:
     page_time_limit: float | None = None
     decoding: Decoding = field(default_factory=Decoding)
     batch_id: str | None = None
+    job_id: str = field(default_factory=lambda: str(uuid4()))
     unknown: tuple[str, ...] = ()
     """Names of fields that mean nothing here: the job says so, or a slip of the pen would go unseen."""
 
@@ -66,6 +67,7 @@ def take_in(service: Service, caller: Caller, content: IO[bytes], filename: str,
     """The same for a file however it came, from where ``content`` stands to its end."""
     wishes = wishes_of(service, form)
     beside = {
+        "job_id": form.job_id,
         "owner": caller.owner,
         "batch_id": form.batch_id,
         "callback_url": webhooks.checked_url(service, form.callback_url),
@@ -159,7 +161,6 @@ def _write(
     with service.db.write() as session:
         job = jobs.create(
             session,
-            job_id=str(uuid4()),
             filename=shown_name(filename, kind),
             sha256=sha256,
             size=size,

@@ -64,11 +64,14 @@ def _parsed(url: str) -> httpx.URL:
     try:
         found = httpx.URL(url)
         found = found.copy_with(raw_path=found.raw_path, fragment=None)
-        usable = found.scheme in ("http", "https") and found.host and "%" not in found.host
+        host = found.host  # Read late, and it may be none of IDNA.
     except (httpx.InvalidURL, UnicodeError) as error:
         raise InvalidWebhook(limit=MAX_URL) from error
-    has_password = "@" in found.netloc.decode("ascii") or found.userinfo
-    if not usable or has_password or not 0 < (found.port or 1) <= LAST_PORT or len(str(found)) > MAX_URL:
+    is_web = found.scheme in ("http", "https") and not found.userinfo
+    # An address of IPv6 may have a zone, which means something to one machine alone.
+    has_host = bool(host) and "%" not in host
+    has_port = found.port is None or 0 < found.port <= LAST_PORT
+    if not (is_web and has_host and has_port) or len(str(found)) > MAX_URL:
         raise InvalidWebhook(limit=MAX_URL)
     return found
 

@@ -1,10 +1,10 @@
-"""``copyist submit``: send files to a server and wait for them."""
+"""``copyist submit``: send files to a server and wait for them, through ``copyist.Client``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,7 +14,7 @@ from rich.text import Text
 from copyist import settings as configuration
 from copyist.cli.delivery import Delivery, Force, Format, Output
 from copyist.cli.read import EngineWish, Files, Languages, ModeIfNamed, Pages, Password, TextWish
-from copyist.cli.server import RemoteJob, Server, ServerError
+from copyist.client import Client, CopyistClientError, Job
 from copyist.document import TextPolicy
 from copyist.errors import ConfigurationError
 
@@ -23,12 +23,18 @@ INTERRUPTED = 130
 WATCHED = 8
 """Open jobs that are looked at in one round; the others are behind them in the queue."""
 ROUND_S = 1.0
+NOT_LET_IN = (401, 403)
+"""What holds for every file alike."""
 _ANY = {"0.0.0.0": "localhost", "::": "localhost"}  # noqa: S104
 
 
 def submit(
     files: Files,
     url: Annotated[str | None, typer.Option(help="The server; else the one at HOST and PORT.")] = None,
+    api_key: Annotated[
+        str | None,
+        typer.Option(envvar="COPYIST_API_KEY", show_default=False, help="A key, where the server asks for one."),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the text, or print the jobs' URLs.")] = True,
     format: Format = "txt",  # noqa: A002
     output: Output = None,
@@ -46,20 +52,20 @@ def submit(
     """
     files = list(dict.fromkeys(files))
     wishes = {"mode": mode, "engine": engine, "languages": languages, "pages": pages, "password": password}
-    fields = {"text": text.value, **{name: wish for name, wish in wishes.items() if wish}}
+    options = {"text": text.value, **{name: wish for name, wish in wishes.items() if wish}}
     try:
         delivery = Delivery(files, format, output, force=force)
-        address = url or _own_address()
-    except ConfigurationError as error:
-        typer.secho(error.detail, fg="red", err=True)
+        client = Client(url or _own_address(), api_key)
+    except (ConfigurationError, ValueError) as error:
+        typer.secho(getattr(error, "detail", str(error)), fg="red", err=True)
         raise typer.Exit(2) from error
-    with Server(address) as server:
-        run = _Run(server, delivery, format)
+    with client:
+        run = _Run(client, delivery, format)
         try:
-            run.upload(files, fields, wait=wait)
+            run.upload(files, options, wait=wait)
             if wait:
                 run.wait()
-        except ServerError as error:
+        except CopyistClientError as error:
             typer.secho(str(error), fg="red", err=True)
             raise typer.Exit(1) from error
         except KeyboardInterrupt:
@@ -78,13 +84,13 @@ def _own_address() -> str:
 class _Run:
     """One call of the command: uploads, waits, hands over, and shows how far it is."""
 
-    def __init__(self, server: Server, delivery: Delivery, extension: str) -> None:
+    def __init__(self, client: Client, delivery: Delivery, extension: str) -> None:
         self.failed = False
-        self._server, self._delivery, self._extension = server, delivery, extension
+        self._client, self._delivery, self._extension = client, delivery, extension
         self._console = Console(stderr=True, soft_wrap=True)
-        self._open: dict[Path, RemoteJob] = {}
+        self._open: dict[Path, Job] = {}
 
-    def upload(self, files: Sequence[Path], fields: dict[str, str], *, wait: bool) -> None:
+    def upload(self, files: Sequence[Path], options: dict[str, Any], *, wait: bool) -> None:
         """Send the files, one after the other; without ``wait`` print where each job is."""
         for file in files:
             there = self._delivery.in_the_way(file)
@@ -92,16 +98,14 @@ class _Run:
                 self._fail(file, f'"{there}" is already there; overwrite it with --force.')
                 continue
             try:
-                self._open[file] = self._server.submit(file, fields)
+                self._open[file] = self._client.submit(file, **options)
             except OSError as error:
                 self._fail(file, f"It cannot be opened: {error.strerror}.")
-            except ServerError as error:
-                if not error.refused:
-                    raise
-                self._fail(file, str(error))
+            except CopyistClientError as error:
+                self._fail(file, _about_one_file(error))
             else:
                 if not wait:
-                    typer.echo(self._server.job_url(self._open[file].id))
+                    typer.echo(self._open[file].url)
 
     def wait(self) -> None:
         """Wait for all jobs, and hand over each result as soon as it is there."""
@@ -127,44 +131,52 @@ class _Run:
         )
 
     def _look(self, file: Path, bars: Progress, shown: TaskID, *, wait_s: float) -> None:
+        job = self._open[file]
         try:
-            job = self._server.look(self._open[file].id, wait_s=wait_s)
-        except ServerError as error:
-            if not error.refused:
-                raise
-            self._end(file, failure=str(error))
+            job.refresh(wait_s)
+        except CopyistClientError as error:
+            self._end(file, failure=_about_one_file(error))
             return
         place = f", {job.queue_position} ahead" if job.queue_position else ""
         bars.update(
-            shown, completed=job.done + job.failed, total=job.total, description=f"{file.name} ({job.status}{place})"
+            shown,
+            completed=job.pages_done + job.pages_failed,
+            total=job.pages_total,
+            description=f"{file.name} ({job.status}{place})",
         )
         if not job.is_open:
             bars.update(shown, visible=False)
             self._ended(file, job)
 
-    def _ended(self, file: Path, job: RemoteJob) -> None:
+    def _ended(self, file: Path, job: Job) -> None:
         for warning in job.warnings:
             self._say(f"{file}: {warning}", "yellow")
         if job.status != "completed":
             self._end(file, failure=job.error or f"The job was {job.status}.")
             return
-        self.failed |= job.failed > 0
-        try:
-            self._end(file, content=self._server.result(job.id, self._extension))
-        except ServerError as error:
-            self._end(file, failure=str(error))
+        self.failed |= job.pages_failed > 0
+        self._end(file, failure=self._deliver(file, job))
 
-    def _end(self, file: Path, *, content: bytes | None = None, failure: str | None = None) -> None:
+    def _deliver(self, file: Path, job: Job) -> str | None:
+        """Hand a result over as it comes from the server; gives what went wrong."""
+
+        def write(into: IO[bytes]) -> None:
+            job.write(into, self._extension)
+
+        try:
+            self._delivery.give(file, write)
+        except BrokenPipeError:
+            raise
+        except CopyistClientError as error:
+            return _about_one_file(error)
+        except OSError as error:
+            return f"Its result cannot be written ({error.strerror})."
+        return None
+
+    def _end(self, file: Path, *, failure: str | None) -> None:
         self._open.pop(file)
         if failure is not None:
             self._fail(file, failure)
-            return
-        try:
-            self._delivery.give(file, content)
-        except OSError as error:
-            if isinstance(error, BrokenPipeError):
-                raise
-            self._fail(file, f"Its result cannot be written ({error.strerror}).")
 
     def _fail(self, file: Path, reason: str) -> None:
         self.failed = True
@@ -180,7 +192,14 @@ class _Run:
         cancelled = 0
         try:
             for job in self._open.values():
-                cancelled += self._server.cancel(job.id)
-        except ServerError as error:
+                cancelled += job.cancel()
+        except CopyistClientError as error:
             self._say(str(error), "red")
         self._say(f"{cancelled} of {len(self._open)} open jobs were cancelled.", "yellow")
+
+
+def _about_one_file(error: CopyistClientError) -> str:
+    """What the server says of this one file; what holds for all of them is raised."""
+    if error.status is None or error.status in NOT_LET_IN:
+        raise error
+    return error.detail

@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args, overload
+from typing import IO, Any, Literal, get_args, overload
 
 import httpx
 
@@ -25,8 +25,8 @@ QUIET_S = 60.0
 class Job:
     """A job as it was when it was last asked for; ``refresh()`` asks again.
 
-    Everything may raise ``CopyistClientError``. ``body`` is all that the server told; the attributes are the most wanted
-    of it.
+    Everything may raise ``CopyistClientError``. ``body`` is all that the server told; the attributes are what is
+    wanted most of it.
     """
 
     def __init__(self, transport: Transport, body: Mapping[str, Any]) -> None:
@@ -163,6 +163,10 @@ class Job:
         """The same as it comes: the bytes of the file."""
         return self._transport.ask("GET", f"{self._path}/result.{format}", params=_pages(pages)).content
 
+    def write(self, into: IO[bytes], format: str = "txt", *, pages: str | None = None) -> None:  # noqa: A002
+        """Write a result into an open file; it is never held in memory as a whole."""
+        self._transport.download(f"{self._path}/result.{format}", into, _pages(pages))
+
     def save(self, path: str | Path, format: str | None = None, *, pages: str | None = None) -> Path:  # noqa: A002
         """Write a result to ``path``, whole or not at all; without ``format`` the ending of its name says which."""
         path = Path(path)
@@ -216,9 +220,8 @@ def download(transport: Transport, path: str, into: Path, params: Mapping[str, s
     into.parent.mkdir(parents=True, exist_ok=True)
     handle, part = tempfile.mkstemp(dir=into.parent, prefix=f".{into.name}.")
     try:
-        with os.fdopen(handle, "wb") as file, transport.stream(path, params=params) as answer:
-            for chunk in answer.iter_bytes():
-                file.write(chunk)
+        with os.fdopen(handle, "wb") as file:
+            transport.download(path, file, params)
         Path(part).replace(into)
     except BaseException:
         Path(part).unlink(missing_ok=True)

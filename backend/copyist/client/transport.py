@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import IO, Any, TypeVar
 
 import httpx
 
@@ -20,6 +20,8 @@ IN_FLIGHT = "idempotency_in_flight"
 PAUSE_S, LONGEST_PAUSE_S = 0.25, 5.0
 """From a try to the next where the server does not say, at first and in the end."""
 TIMEOUT = httpx.Timeout(60.0, connect=10.0)
+
+Done = TypeVar("Done")
 
 
 class CopyistClientError(Exception):
@@ -49,7 +51,10 @@ class NotOver(CopyistClientError, TimeoutError):
 
 
 class Transport:
-    """One server. ``patience_s`` is how long it may be away, or ask to be left in peace, before it is given up."""
+    """One server. ``patience_s`` is how long it may be away, or ask to be left in peace, before it is given up.
+
+    One that was never there is not waited for: its address may be wrong.
+    """
 
     def __init__(self, url: str, api_key: str | None = None, *, patience_s: float = 60.0) -> None:
         self.url, self.patience_s = url.rstrip("/"), patience_s
@@ -58,6 +63,7 @@ class Transport:
             if not (api_key.isascii() and api_key.isprintable()):
                 raise ValueError("The API key holds signs that no key has.")
             headers["X-API-Key"] = api_key
+        self._was_there = False
         # A proxy that the environment names has no way to this machine's own addresses.
         self._client = httpx.Client(timeout=TIMEOUT, headers=headers, trust_env=not _is_loopback(self.url))
 
@@ -72,32 +78,50 @@ class Transport:
         without an answer may be sent once more: by default, only one that changes nothing.
         """
         repeatable = method == "GET" if again is None else again
+
+        def once() -> httpx.Response:
+            with self._reaching():
+                answer = self._client.request(method, f"{self.url}{path}", **request)
+            if not answer.is_success:
+                raise error_of(answer)
+            return answer
+
+        return self._patiently(once, lambda: repeatable)
+
+    def download(self, path: str, into: IO[bytes], params: Mapping[str, str]) -> None:
+        """Write an answer into an open file as it comes. Nothing is tried again once some of it is there."""
+        begun = False
+
+        def once() -> None:
+            nonlocal begun
+            with self.stream(path, params=params) as answer:
+                for chunk in answer.iter_bytes():
+                    begun = True
+                    into.write(chunk)
+
+        self._patiently(once, lambda: not begun)
+
+    def _patiently(self, once: Callable[[], Done], repeatable: Callable[[], bool]) -> Done:
         until, pause_s = time.monotonic() + self.patience_s, PAUSE_S
         while True:
             try:
-                answer = self._send(method, path, **request)
-                if answer.is_success:
-                    return answer
-                error = error_of(answer)
+                return once()
+            except CopyistClientError as error:
                 may_help = error.status in BUSY or error.code == IN_FLIGHT
-                may_help |= repeatable and error.status in PROXY_TROUBLE
-            except Unreachable as away:
-                error, may_help = away, repeatable
-            wait_s = error.retry_after if error.retry_after is not None else pause_s
-            if not may_help or time.monotonic() + wait_s > until:
-                raise error
+                lost = isinstance(error, Unreachable) and self._was_there
+                may_help |= repeatable() and (lost or error.status in PROXY_TROUBLE)
+                wait_s = error.retry_after if error.retry_after is not None else pause_s
+                if not may_help or time.monotonic() + wait_s > until:
+                    raise
             time.sleep(wait_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-
-    def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
-        with self._reaching():
-            return self._client.request(method, f"{self.url}{path}", **request)
 
     @contextmanager
     def stream(self, path: str, *, timeout: float | None = None, **request: Any) -> Iterator[httpx.Response]:
         """An answer that is read as it comes, one try; ``timeout`` is how long nothing may come, in seconds."""
         patience = TIMEOUT if timeout is None else httpx.Timeout(timeout, connect=10.0)
         with self._reaching(), self._client.stream("GET", f"{self.url}{path}", timeout=patience, **request) as answer:
+            self._was_there = True
             if not answer.is_success:
                 answer.read()
                 raise error_of(answer)
@@ -107,10 +131,12 @@ class Transport:
     def _reaching(self) -> Iterator[None]:
         try:
             yield
+            self._was_there = True
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             detail = f'"{self.url}" is no address of a server. It must begin with http:// or https://.'
             raise CopyistClientError(detail, code="invalid_url") from error
         except httpx.TransportError as error:
+            self._was_there |= not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
             reason = "does not answer in time" if isinstance(error, httpx.TimeoutException) else "cannot be reached"
             raise Unreachable(f"The server at {self.url} {reason}. Is it running?", code="unreachable") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from copyist.db.states import PageStatus
@@ -31,7 +31,7 @@ def settled_since(session: Session, job_id: str, change: int, *, limit: int) -> 
     """
     rows = session.execute(
         select(
-            Page.change,
+            func.coalesce(Page.change, 0),
             Page.number,
             Page.status,
             Reading.engine,
@@ -44,4 +44,4 @@ def settled_since(session: Session, job_id: str, change: int, *, limit: int) -> 
         .order_by(Page.change, Page.number)
         .limit(limit)
     )
-    return [Settled(change or 0, *page) for change, *page in rows]
+    return [Settled(*row) for row in rows]

@@ -212,14 +212,15 @@ class Batch(Base):
 
 
 class IdempotencyKey(Base):
-    """A request that is not to be done twice. ``resource`` is empty while the first is under way."""
+    """A request that is not to be done twice, and the id of what it makes; ``done`` is false while it is under way."""
 
     __tablename__ = "idempotency_keys"
 
     owner: Mapped[str] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
     fingerprint: Mapped[str]
-    resource: Mapped[str | None]
+    resource: Mapped[str]
+    done: Mapped[bool] = mapped_column(default=False)
     until: Mapped[datetime] = mapped_column(index=True)
 
 
@@ -269,4 +270,5 @@ class Delivery(Base):
     __table_args__ = (
         Index("ix_deliveries_status_next", "status", "next_at"),
         Index("ix_deliveries_owner_created", "owner", "created_at", "id"),
+        Index("ix_deliveries_created", "created_at", "id"),
     )

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import IO
 
 from copyist.errors import InvalidOption
-from copyist.exports import alto, hocr, json, markdown, pagexml, text, todo
+from copyist.exports import alto, docx, hocr, json, markdown, pagexml, pdf, text, todo
 from copyist.exports import zip as archive
 from copyist.exports.material import Material
 
@@ -29,6 +29,7 @@ class Export:
     """Whether it can be shown in a terminal."""
 
 
+_WORD = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 _ONE_BY_ONE = (
     Export("txt", "text/plain; charset=utf-8", text.write),
     Export("md", "text/markdown; charset=utf-8", markdown.write),
@@ -36,6 +37,8 @@ _ONE_BY_ONE = (
     Export("hocr", "text/html; charset=utf-8", hocr.write),
     Export("alto.xml", "application/xml", alto.write),
     Export("page.xml", "application/xml", pagexml.write),
+    Export("pdf", "application/pdf", pdf.write, is_text=False),
+    Export("docx", _WORD, docx.write, is_text=False),
     Export("todo.json", "application/json", todo.write),
 )
 _TOGETHER = partial(archive.write, formats={export.extension: export.write for export in _ONE_BY_ONE})

@@ -40,7 +40,7 @@ def write(material: Material, into: IO[bytes]) -> None:
             file.write("\n", _description(material.name, readers), "\n", _tags(), "\n")
             with file.element(_tag("Layout")):
                 for page in material.pages():
-                    file.write("\n", _page(page, readers[_reader(page)]))
+                    file.write("\n", _page(page, readers.get(_reader(page))))
 
 
 def _tag(name: str) -> str:
@@ -79,14 +79,13 @@ def _tags() -> etree._Element:
     return tags
 
 
-def _page(page: Page, reader: str) -> etree._Element:
+def _page(page: Page, reader: str | None) -> etree._Element:
     size = {"WIDTH": str(page.width), "HEIGHT": str(page.height)}
     sure = {} if page.confidence is None else {"PC": xml.share(page.confidence)}
-    shown = etree.Element(
-        _tag("Page"),
-        {"ID": f"page_{page.number}", "PHYSICAL_IMG_NR": str(page.number), **size, **sure, "PROCESSING": reader},
-        nsmap=_NAMES,
-    )
+    # A page that was retried between the two walks may have a reader that was not named.
+    read_by = {} if reader is None else {"PROCESSING": reader}
+    names = {"ID": f"page_{page.number}", "PHYSICAL_IMG_NR": str(page.number)}
+    shown = etree.Element(_tag("Page"), {**names, **size, **sure, **read_by}, nsmap=_NAMES)
     space = etree.SubElement(shown, _tag("PrintSpace"), {"HPOS": "0", "VPOS": "0", **size})
     for place, block in enumerate(page.blocks, start=1):
         _block(space, page, block, f"{page.number}_{place}")

@@ -41,8 +41,18 @@ class TaskList(Record):
 
 
 def write(material: Material, into: IO[bytes]) -> None:
-    """The document's tasks as UTF-8 JSON."""
-    into.write(TaskList(tasks=find_tasks(material.document(), material.uploaded)).model_dump_json().encode())
+    """The document's tasks as UTF-8 JSON. Whether a line is one depends on all others, so all lines are held."""
+    document = Document(pages=tuple(map(_without_words, material.pages())))
+    into.write(TaskList(tasks=find_tasks(document, material.uploaded)).model_dump_json().encode())
+
+
+def _without_words(page: Page) -> Page:
+    """The page with its lines only: the words of a book are most of what there is to hold."""
+    bare = [
+        block.model_copy(update={"lines": tuple(line.model_copy(update={"words": ()}) for line in block.lines)})
+        for block in page.blocks
+    ]
+    return page.model_copy(update={"blocks": tuple(bare)})
 
 
 def find_tasks(document: Document, uploaded: date) -> tuple[Task, ...]:

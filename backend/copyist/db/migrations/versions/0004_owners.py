@@ -42,7 +42,8 @@ def upgrade() -> None:
         sa.Column("owner", sa.Text, primary_key=True),
         sa.Column("key", sa.Text, primary_key=True),
         sa.Column("fingerprint", sa.Text, nullable=False),
-        sa.Column("resource", sa.Text),
+        sa.Column("resource", sa.Text, nullable=False),
+        sa.Column("done", sa.Boolean, nullable=False),
         sa.Column("until", MOMENT, nullable=False, index=True),
     )
     op.create_table(
@@ -77,6 +78,7 @@ def upgrade() -> None:
         sa.Column("delivered_at", MOMENT),
     )
     op.create_index("ix_deliveries_status_next", "deliveries", ["status", "next_at"])
+    op.create_index("ix_deliveries_created", "deliveries", ["created_at", "id"])
     op.create_index("ix_deliveries_owner_created", "deliveries", ["owner", "created_at", "id"])
     # Not in a batch, for the reason given in 0002; so SQLite gets no foreign key of jobs.batch_id, nor needs it.
     op.add_column("jobs", sa.Column("owner", sa.Text, nullable=False, server_default=""))
