@@ -237,3 +237,31 @@ def test_constraints_pin_what_the_project_asks_for() -> None:
     wishes = [Requirement(line) for line in asked if not line.startswith("copyist[")]
     unmet = [str(wish) for wish in wishes if pins.get(canonicalize_name(wish.name), "") not in wish.specifier]
     assert unmet == [], "run `make constraints`"
+
+
+def test_no_handler_blocks_the_loop_with_the_database_or_the_storage() -> None:
+    """What waits for a database, a store or a broker runs in a thread: the loop answers everybody else."""
+    blocking = {"db", "storage", "sender"}
+    found = []
+    for name, path in house_modules().items():
+        if name.partition(".")[0] != "api":
+            continue
+        for function in ast.walk(ast.parse(path.read_text())):
+            if isinstance(function, ast.AsyncFunctionDef) and function.name != "lifespan":
+                calls = (node for node in _own_nodes(function) if isinstance(node, ast.Call))
+                found += [
+                    f"{name}.{function.name}: {ast.unparse(call.func)}"
+                    for call in calls
+                    if blocking & set(ast.unparse(call.func).split(".")[1:-1])
+                ]
+    assert found == []
+
+
+def _own_nodes(function: ast.AsyncFunctionDef) -> Iterator[ast.AST]:
+    """What is in the function itself, and not in a function that it makes for a thread."""
+    todo: list[ast.AST] = list(function.body)
+    while todo:
+        node = todo.pop()
+        if not isinstance(node, ast.FunctionDef | ast.Lambda):
+            yield node
+            todo += ast.iter_child_nodes(node)

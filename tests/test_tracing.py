@@ -172,15 +172,21 @@ def test_one_trace_goes_from_the_request_to_the_page(
     assert [event.name for event in page.events] == ["try"]
 
 
-def test_a_collector_that_is_away_holds_nothing_up(
-    tmp_path: Path, redis_url: str, postgres_url: str, own_samples: Path
+def test_a_collector_that_is_away_holds_nothing_up_and_is_told_of_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    endpoint = f"http://127.0.0.1:{free_port()}"
-    with Service(
-        tmp_path, redis_url=redis_url, database_url=postgres_url, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint
-    ) as service:
-        service.start("api", "beat", "worker").await_ready()
-        assert service.read(own_samples / "note.png")["status"] == "completed"
-        began = time.monotonic()
-        assert service.stop("worker", 30) == 0
-        assert time.monotonic() - began < 20
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
+    monkeypatch.setattr(tracing, "SEND_WITHIN_S", 0.1)
+    tracing.setup("test", f"http://127.0.0.1:{free_port()}")
+    try:
+        until = time.monotonic() + 10
+        while not caplog.messages:
+            assert time.monotonic() < until
+            with tracing.span("page"):
+                time.sleep(0.01)
+        with tracing.span("page"):
+            pass
+    finally:
+        tracing.shutdown()
+    (said,) = caplog.messages
+    assert "the collector of the traces does not answer: nothing answers there" in said

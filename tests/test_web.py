@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import httpx
 import pytest
 
 from copyist.api.app import create_app
+from copyist.exports import EXPORTS
 from copyist.settings import Settings
 from tests.servers import ROOT
 
@@ -56,7 +60,7 @@ def test_the_page_and_all_its_files_are_served(tmp_path: Path) -> None:
     app = create_app(Settings(_env_file=None, data_dir=tmp_path))
 
     async def ask() -> list[httpx.Response]:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://copyist") as client:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
             return [await client.get(path) for path in paths]
 
     page, nothing, *served = asyncio.run(ask())
@@ -110,3 +114,36 @@ def test_every_control_has_a_name(page: _Tags) -> None:
     text = re.sub(r"\s+", " ", (WEB / "index.html").read_text(encoding="utf-8"))
     inside = {name for name in inputs if re.search(rf'<label>[^<]+<(input|select) id="{name}"', text)}
     assert inputs - labelled - inside == set()
+
+
+def test_the_page_offers_every_format(page: _Tags) -> None:
+    offered = [found["data-format"] for tag, found in page.tags if tag == "a" and "data-format" in found]
+    assert sorted(map(str, offered)) == sorted(EXPORTS)
+
+
+def words(call: str) -> str:
+    """What a call of ``words.js`` gives."""
+    module = base64.b64encode((WEB / "words.js").read_bytes()).decode()
+    script = f'import * as words from "data:text/javascript;base64,{module}"; console.log(words.{call});'
+    done = subprocess.run(
+        [str(shutil.which("node")), "--input-type=module", "-e", script], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node here")
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ("timeLeft(-30)", "a few seconds left"),
+        ("timeLeft(34)", "about 30 seconds left"),
+        ("timeLeft(58)", "about 1 minute left"),
+        ("timeLeft(60 * 59.6)", "about 1 hour left"),
+        ("timeLeft(3600 * 24 * 3)", "about 3 days left"),
+        ("retryWords({progress: {pages_done: 3, pages_failed: 1}})", "Retry 1 failed page"),
+        ("retryWords({progress: {pages_done: 3, pages_failed: 0}})", "Read the rest"),
+        ("retryWords({progress: {pages_done: 0, pages_failed: 2}})", "Try again"),
+    ],
+)
+def test_figures_are_told_in_words(call: str, said: str) -> None:
+    assert words(call) == said

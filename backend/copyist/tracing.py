@@ -7,19 +7,26 @@ row of its job, and from there to whoever works on the job, whenever that is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from copyist import __version__
+from copyist.reasons import Trouble
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+    from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+    from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
     from opentelemetry.trace import Span as Made
 
 Attribute = str | int | float | bool | None
 """What may be told of a span; ``None`` is left out."""
 HEADER = "traceparent"
+SEND_WITHIN_S = 3.0
+"""With all tries. A process that stops waits for it."""
+
+log = logging.getLogger(__name__)
 
 _provider: TracerProvider | None = None
 
@@ -72,7 +79,35 @@ def setup(service_name: str, endpoint: str) -> None:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    start(service_name, BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces")))
+    # It tells of every single try; ours says once that the collector is away.
+    logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
+    exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=SEND_WITHIN_S)
+    start(service_name, BatchSpanProcessor(cast("SpanExporter", _Told(exporter))))
+
+
+class _Told:
+    """An exporter that says in the log when the collector of the traces is away, and when it is back."""
+
+    def __init__(self, exporter: SpanExporter) -> None:
+        self._exporter = exporter
+        self._trouble = Trouble(log, "the collector of the traces")
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Send them; those that cannot be sent are lost."""
+        result = self._exporter.export(spans)
+        if result.name == "SUCCESS":
+            self._trouble.over()
+        else:
+            self._trouble.met(ConnectionRefusedError("Connection refused"))
+        return result
+
+    def shutdown(self) -> None:
+        """Send no more."""
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Wait for what is on its way."""
+        return self._exporter.force_flush(timeout_millis)
 
 
 def start(service_name: str, processor: SpanProcessor) -> None:

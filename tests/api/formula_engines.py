@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import io
 import time
+from collections.abc import Sequence
 
 from PIL import Image
 
 from copyist.document import Block, BlockKind, Box, Page
-from copyist.engines.base import Mode, PageImage
+from copyist.engines.base import Mode, PageImage, ReadOptions
 from tests.faulty_engines import Faulty
 
 LATEX = r"\int_{0}^{\infty} x^2 e^{-x} dx = 2"
@@ -50,10 +51,21 @@ class Dots(Formulas):
 
 
 class Thoughtful(Formulas):
-    """Takes two seconds for each picture."""
+    """Takes two seconds, and stops when it is told to: who does not is killed with the process, here the tests' own."""
 
     name = "thoughtful"
+    stops = True
 
-    def page(self, image: PageImage) -> Page:
-        time.sleep(2)
-        return super().page(image)
+    def read(self, images: Sequence[PageImage], options: ReadOptions) -> list[Page]:
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            options.stop.check()
+            time.sleep(0.05)
+        return super().read(images, options)
+
+
+class SlowReader(Thoughtful):
+    """The same for documents."""
+
+    name = "slow-reader"
+    modes = frozenset({Mode.DOCUMENT})

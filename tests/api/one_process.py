@@ -52,7 +52,7 @@ class Worker:
             with self._context.db.read() as session:
                 jobs = list(session.scalars(select(Job.id).where(Job.status == JobStatus.PENDING)))
                 query = select(Page.job_id, Page.number).where(Page.status == PageStatus.PENDING)
-                pages = list(session.execute(query).tuples())
+                pages = [(job, number) for job, number in session.execute(query)]
             for job in jobs:
                 intake.take_in(self._context, job, token=str(uuid4()))
             for job, number in pages:

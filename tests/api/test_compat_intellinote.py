@@ -81,7 +81,7 @@ def test_a_placeholder_is_no_formula(serve: Start) -> None:
         ("no base64 at all!", 422, "invalid_source"),
         ("file:///etc/hostname", 422, "invalid_source"),
         ("http://localhost/a.png", 422, "invalid_source"),
-        ("", 422, "invalid_request"),
+        ("", 400, "empty_upload"),
     ],
 )
 def test_what_is_no_picture_is_refused_and_nothing_is_fetched(serve: Start, image: str, status: int, code: str) -> None:

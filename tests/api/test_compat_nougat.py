@@ -22,7 +22,7 @@ from copyist.api.compat.nougat import nougat_flavour
 from copyist.document import Page as Content
 from copyist.engines.base import PageImage
 from copyist.errors import FetchFailed
-from tests.api.one_process import OneProcess, Start, serving
+from tests.api.one_process import OneProcess, Start, assert_cancelled_when_the_client_hangs_up, serving
 from tests.api.test_refusals import assert_problem
 from tests.engines.drawing import drawn
 from tests.engines.tiny_nougat import PAPER, write_reading_nougat
@@ -132,6 +132,12 @@ def test_a_job_that_takes_long_goes_on_and_says_where(serve: Start, page: Path) 
     assert answer.headers["Location"] in answer.json()["detail"]
     assert answer.headers["Retry-After"].isdigit()
     assert service("GET", answer.headers["Location"]).json()["status"] == "pending"
+
+
+def test_who_hangs_up_cancels_the_job(serve: Start, page: Path) -> None:
+    plugins = ("tests.api.formula_engines:SlowReader",)
+    service = serve(ocr_plugins=plugins, ocr_backend="auto", ocr_fallback=("slow-reader", "mock"))
+    assert_cancelled_when_the_client_hangs_up(service, "/ocr", {"filename": as_data(page)})
 
 
 def test_a_job_that_fails_is_told_in_its_own_words(serve: Start, own_samples: Path, tmp_path: Path) -> None:

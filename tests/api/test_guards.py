@@ -187,14 +187,15 @@ def test_an_upload_without_an_end_is_refused_while_it_streams(serving: int, temp
 
 
 @with_settings(api_keys="required", max_bytes=90_000_000)
-def test_a_stranger_sends_no_large_body(serving: int, make_key: MakeKey) -> None:
+@pytest.mark.parametrize("path", ["/api/jobs", "/api/upload/", "/predict"])
+def test_a_stranger_sends_no_large_body(serving: int, make_key: MakeKey, path: str) -> None:
     """FastAPI looks who it is when it has taken the whole body; the door looks before."""
     for size in ("Content-Length: 80000000", "Transfer-Encoding: chunked"):
         with Line(serving) as line:
-            status, headers, _ = line.begin(size, "Expect: 100-continue").answer()
+            status, headers, _ = line.begin(size, "Expect: 100-continue", path=path).answer()
             assert (status, headers["www-authenticate"]) == (401, "Bearer")
     with Line(serving) as line:
-        line.begin("Content-Length: 80000000", "Expect: 100-continue", f"X-API-Key: {make_key()}")
+        line.begin("Content-Length: 80000000", "Expect: 100-continue", f"X-API-Key: {make_key()}", path=path)
         assert line._until(b"\r\n\r\n").startswith(b"HTTP/1.1 100")
 
 

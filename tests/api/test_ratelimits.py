@@ -6,7 +6,7 @@ import re
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -24,12 +24,27 @@ from copyist.db.keys import Scope, Tier
 from tests.api.conftest import Ask, MakeKey, with_settings
 from tests.servers import ValkeyServer
 
+Counters = Callable[[str], Quotas]
 ITEMS: list[RateLimitItem] = [RateLimitItemPerMinute(10), RateLimitItemPerHour(100)]
 
 
 @pytest.fixture
 def database_url(fresh_database: Callable[[str], str]) -> str:
     return fresh_database("sqlite")
+
+
+@pytest.fixture
+def counters() -> Iterator[Counters]:
+    """Make counters as one API process has them."""
+    made: list[Quotas] = []
+
+    def make(redis_url: str) -> Quotas:
+        made.append(Quotas(redis_url))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
 
 
 @pytest.fixture
@@ -82,8 +97,8 @@ def test_without_limits_nothing_is_counted(ask: Ask, note: bytes) -> None:
     assert ask("GET", "/api/keys/me").json()["limits"] == []
 
 
-def test_what_does_not_fit_as_a_whole_is_not_counted_at_all(redis_url: str) -> None:
-    quotas = Quotas(redis_url)
+def test_what_does_not_fit_as_a_whole_is_not_counted_at_all(counters: Counters, redis_url: str) -> None:
+    quotas = counters(redis_url)
     assert [one.remaining for one in quotas.count(ITEMS, "x", 7) or []] == [3, 93]
     with pytest.raises(Full) as refusal:
         quotas.count(ITEMS, "x", 4)
@@ -91,8 +106,8 @@ def test_what_does_not_fit_as_a_whole_is_not_counted_at_all(redis_url: str) -> N
     assert [one.remaining for one in quotas.count(ITEMS, "x", 3) or []] == [0, 90]
 
 
-def test_many_at_once_get_exactly_what_there_is(redis_url: str) -> None:
-    processes = [Quotas(redis_url) for _ in range(4)]
+def test_many_at_once_get_exactly_what_there_is(counters: Counters, redis_url: str) -> None:
+    processes = [counters(redis_url) for _ in range(4)]
 
     def one(number: int) -> bool:
         with suppress(Full):
@@ -106,8 +121,23 @@ def test_many_at_once_get_exactly_what_there_is(redis_url: str) -> None:
     assert [window.remaining for window in processes[0].windows(ITEMS, "x") or []] == [0, 90]
 
 
-def test_a_window_is_free_again_when_it_said_so(redis_url: str) -> None:
-    quotas, item = Quotas(redis_url), RateLimitItemPerSecond(1, 2)
+def test_who_comes_second_between_a_look_and_a_count_gives_back_what_was_counted(
+    counters: Counters, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quotas, items = counters(redis_url), [RateLimitItemPerMinute(100), RateLimitItemPerHour(10)]
+    before = quotas.windows(items, "x") or []
+    quotas.count(items, "x", 8)
+    look = quotas._windows
+    looks = iter([lambda: before])
+    monkeypatch.setattr(quotas, "_windows", lambda *asked: next(looks, lambda: look(*asked))())
+    with pytest.raises(Full) as refusal:
+        quotas.count(items, "x", 5)
+    assert (refusal.value.full.name, refusal.value.full.remaining) == ("hour", 2)
+    assert [one.remaining for one in quotas.windows(items, "x") or []] == [92, 2]
+
+
+def test_a_window_is_free_again_when_it_said_so(counters: Counters, redis_url: str) -> None:
+    quotas, item = counters(redis_url), RateLimitItemPerSecond(1, 2)
     quotas.count([item], "x", 1)
     with pytest.raises(Full) as refusal:
         quotas.count([item], "x", 1)
@@ -116,9 +146,9 @@ def test_a_window_is_free_again_when_it_said_so(redis_url: str) -> None:
     assert quotas.count([item], "x", 1)
 
 
-def test_nobody_is_refused_while_redis_is_away() -> None:
+def test_nobody_is_refused_while_redis_is_away(counters: Counters) -> None:
     with ValkeyServer() as server:
-        quotas = Quotas(server.url)
+        quotas = counters(server.url)
         assert quotas.count(ITEMS, "x", 10) and quotas.take("x", "a", 1)
         server.kill()
         since = time.monotonic()
@@ -134,7 +164,7 @@ def test_nobody_is_refused_while_redis_is_away() -> None:
             time.sleep(0.05)
 
 
-def test_a_unix_socket_will_do(tmp_path: Path) -> None:
+def test_a_unix_socket_will_do(counters: Counters, tmp_path: Path) -> None:
     broker = Broker(tmp_path)
     process = subprocess.Popen(broker.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -142,7 +172,7 @@ def test_a_unix_socket_will_do(tmp_path: Path) -> None:
         while not broker.socket.exists():
             assert time.monotonic() < until
             time.sleep(0.01)
-        quotas = Quotas(broker.url)
+        quotas = counters(broker.url)
         assert quotas.count(ITEMS, "x", 1) and quotas.take("x", "a", 1) and quotas.take("x", "b", 1) is False
     finally:
         process.terminate()
@@ -150,9 +180,11 @@ def test_a_unix_socket_will_do(tmp_path: Path) -> None:
         broker.forget()
 
 
-def test_a_killed_process_gives_its_places_back(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_process_gives_its_places_back(
+    counters: Counters, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Quotas, "LAPSE_S", 2)
-    killed, alive = Quotas(redis_url), Quotas(redis_url)
+    killed, alive = counters(redis_url), counters(redis_url)
     assert killed.take("x", "gone", 2) and alive.take("x", "kept", 2)
     assert alive.take("x", "more", 2) is False and alive.taken("x") == 2
     until = time.monotonic() + 10

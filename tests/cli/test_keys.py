@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 
-import pytest
-
 from copyist.db import keys, migrate
 from copyist.db.session import Database
 from tests.cli.conftest import Run
@@ -25,15 +23,13 @@ def test_a_key_is_made_shown_and_revoked(copyist: Run, sqlite_url: str) -> None:
     days = (key.expires_at - key.created_at) / timedelta(days=1)
     assert (key.owner, key.scopes, round(days)) == ("archive", ["read", "train"], 3)
 
-    listed = copyist("keys", "list", DATABASE_URL=sqlite_url).stdout
-    assert "the [scanner]" in listed and key.id in listed and "until" in listed
-    assert secret not in listed
-
     assert copyist("keys", "revoke", key.hint, DATABASE_URL=sqlite_url).returncode == 0
-    assert "revoked" in copyist("keys", "list", DATABASE_URL=sqlite_url).stdout
     with database.read() as session:
         assert keys.get(session, key.id).revoked_at is not None
     database.close()
+    listed = copyist("keys", "list", DATABASE_URL=sqlite_url).stdout
+    assert "the [scanner]" in listed and key.id in listed and "revoked" in listed
+    assert secret not in listed
 
 
 def test_what_names_no_key_or_several_revokes_none(copyist: Run, sqlite_url: str) -> None:
@@ -52,10 +48,9 @@ def test_what_names_no_key_or_several_revokes_none(copyist: Run, sqlite_url: str
     database.close()
 
 
-@pytest.mark.parametrize("wrong", [["--tier", "anonymous"], ["--days", "0"], ["--scope", "everything"]])
-def test_a_wish_that_cannot_be_met_makes_nothing(copyist: Run, sqlite_url: str, wrong: list[str]) -> None:
-    done = copyist("keys", "create", "x", *wrong, DATABASE_URL=sqlite_url)
-    assert (done.returncode, done.stdout) == (os.EX_USAGE if wrong[0] == "--tier" else 2, "")
+def test_a_tier_that_no_key_has_makes_none(copyist: Run, sqlite_url: str) -> None:
+    done = copyist("keys", "create", "x", "--tier", "anonymous", DATABASE_URL=sqlite_url)
+    assert (done.returncode, done.stdout) == (os.EX_USAGE, "")
 
 
 def test_a_database_that_cannot_be_is_a_sentence(copyist: Run) -> None:

@@ -55,7 +55,7 @@ def properties(element: etree._Element) -> dict[str, str]:
     return dict(parts)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(documents())
 def test_whatever_was_read_is_a_valid_file(document: Document) -> None:
     hocr(document)
@@ -64,7 +64,7 @@ def test_whatever_was_read_is_a_valid_file(document: Document) -> None:
         valid(exported(Document(pages=(one,)), "page.xml"), "pagecontent.xsd")
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(documents(max_pages=1))
 def test_all_three_say_the_same_words(document: Document) -> None:
     said = [word.text for word in hocr(document).iterfind(".//*[@class='ocrx_word']")]

@@ -28,6 +28,7 @@ from copyist.api import (
     metrics,
     openapi,
     problems,
+    ratelimits,
     requests,
     results,
     timing,
@@ -78,6 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
             yield
         service.looks.close()
         service.db.close()
+        service.quotas.close()
         tracing.shutdown()
 
     app = openapi.Described(
@@ -97,7 +99,7 @@ def create_app(settings: Settings) -> FastAPI:
             allow_origins=settings.cors_origins,
             allow_methods=["*"],
             allow_headers=["*"],
-            expose_headers=["Location", "Retry-After", requests.HEADER, *nougat.HEADERS],
+            expose_headers=["Location", "Retry-After", requests.HEADER, *ratelimits.HEADERS, *nougat.HEADERS],
         )
     limits.limit_body(app, settings.max_bytes)
     guards.guard(app, settings)

@@ -52,6 +52,7 @@ _FIELDS: Mapping[type[CopyistError], Mapping[str, object]] = {
     errors.NotEnded: {"status": "processing"},
     errors.NothingToRetry: {"status": "completed"},
     errors.InvalidWebhook: {"limit": 2000},
+    errors.OnePageOnly: {"format": "PAGE XML", "pages": 3},
     errors.NotAcceptable: {"allowed": "text/plain, application/json, application/pdf"},
 }
 

@@ -61,7 +61,7 @@ class Full(Exception):
 
 
 class Quotas:
-    """The counters. Every method gives ``None`` while Redis does not answer."""
+    """The counters. Whatever asks gives ``None`` while Redis does not answer."""
 
     LAPSE_S = 60
     """A place that nobody renews is free again after so long: its process was killed."""
@@ -70,7 +70,7 @@ class Quotas:
     """So long nobody asks again after Redis did not answer."""
 
     def __init__(self, redis_url: str) -> None:
-        pool = redis.ConnectionPool.from_url(
+        self._pool = pool = redis.ConnectionPool.from_url(
             redis_url,
             socket_connect_timeout=self.PATIENCE_S,
             socket_timeout=self.PATIENCE_S,
@@ -82,6 +82,10 @@ class Quotas:
         self._take = self._redis.register_script(_TAKE)
         self._trouble = Trouble(log, "Redis, without which nothing is limited,")
         self._away_until = 0.0
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._pool.disconnect()
 
     def count(self, items: Sequence[RateLimitItem], name: str, files: int) -> list[Window] | None:
         """Count ``files`` in all windows, or in none. Gives what is left; raises ``Full``."""

@@ -27,13 +27,17 @@ from copyist.db import jobs
 from copyist.db.states import JOB_OPEN, PageStatus
 from copyist.db.tables import Job, Page, Reading
 from copyist.errors import (
+    DamagedFile,
+    Encrypted,
     Expired,
     FileGone,
     InvalidOption,
+    NoPages,
     NoResult,
     NotAcceptable,
     NotFound,
     NotReady,
+    OnePageOnly,
     PagesOutOfRange,
     Unavailable,
 )
@@ -56,7 +60,18 @@ RESULT = openapi.file(
     {kind: examples.RESULTS.get(kind) for kind in (one.media_type.split(";")[0] for one in exports.EXPORTS.values())},
 )
 NO_RESULT = openapi.answers(
-    NotFound, Expired, NotReady, NoResult, InvalidOption, PagesOutOfRange, FileGone, Unavailable
+    NotFound,
+    Expired,
+    NotReady,
+    NoResult,
+    NoPages,
+    OnePageOnly,
+    InvalidOption,
+    PagesOutOfRange,
+    Encrypted,
+    DamagedFile,
+    FileGone,
+    Unavailable,
 )
 Pages = Annotated[str | None, Query(examples=["1-3,5"], description="Only these pages")]
 IfNoneMatch = Annotated[str | None, Header()]

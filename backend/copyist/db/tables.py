@@ -107,6 +107,8 @@ class Job(Base):
         Index("ix_jobs_created", "created_at", "id"),
         Index("ix_jobs_owner_created", "owner", "created_at", "id"),
         Index("ix_jobs_batch", "batch_id", "created_at", "id"),
+        # Each job that is shown asks how many wait before it.
+        Index("ix_jobs_waiting", "status", "queue", "priority", "created_at"),
     )
 
 

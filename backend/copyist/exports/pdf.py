@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO, Final, cast
 
@@ -27,8 +28,6 @@ from copyist.exports.pdf_update import PdfUpdate, can_follow
 from copyist.exports.pictures import Picture, put_picture
 from copyist.media import MediaKind
 
-_DAMAGE: Final = (pikepdf.PdfError, RuntimeError, ValueError, KeyError, TypeError, IndexError, AttributeError)
-"""What qpdf says of damage (RecursionError is a RuntimeError), and Python of a thing that is not of its kind."""
 _FONT: Final = "CopyistText"
 _POINTS_PER_INCH: Final = 72
 _A4: Final = (595.0, 842.0)
@@ -63,30 +62,43 @@ def _with_pages(material: Material) -> Iterator[tuple[int, Page | None]]:
 
 
 def _write_over_pdf(material: Material, path: Path, into: IO[bytes]) -> None:
-    try:
-        with pikepdf.open(path) as pdf, path.open("rb") as original:
-            if not len(pdf.pages):
-                raise NoPages
-            whole = list(material.numbers) == list(range(1, len(pdf.pages) + 1))
-            if whole and can_follow(original, pdf):
-                _update(material, pdf, original, into)
-                return
-            with tempfile.TemporaryFile() as anew:
-                _save(pdf if whole else _extract(pdf, material), cast("BinaryIO", anew))
-                with pikepdf.open(anew) as again:
-                    _update(material, again, anew, into)
-    except pikepdf.PasswordError as cause:
-        raise Encrypted from cause
-    except _DAMAGE as cause:
-        raise DamagedFile(kind=MediaKind.PDF.label) from cause
+    with _as_damage():
+        pdf = pikepdf.open(path)
+    with pdf, path.open("rb") as original:
+        with _as_damage():
+            pages = len(pdf.pages)
+            follows = list(material.numbers) == list(range(1, pages + 1)) and can_follow(original, pdf)
+        if not pages:
+            raise NoPages
+        if follows:
+            _update(material, pdf, original, into)
+            return
+        with tempfile.TemporaryFile() as anew:
+            with _as_damage():
+                _save(_chosen(pdf, material), cast("BinaryIO", anew))
+                again = pikepdf.open(anew)
+            with again:
+                _update(material, again, anew, into)
 
 
 def _update(material: Material, pdf: pikepdf.Pdf, file: IO[bytes], into: IO[bytes]) -> None:
     with PdfUpdate(pdf, file) as update:
         for place, (_, page) in enumerate(_with_pages(material)):
             if page is not None and page.source is Source.OCR:
-                update.add(place, page)
+                with _as_damage():
+                    update.add(place, page)
         update.finish(into)
+
+
+@contextmanager
+def _as_damage() -> Iterator[None]:
+    """What qpdf says of damage, and Python of a thing in a PDF that is not of its kind, as our own errors."""
+    try:
+        yield
+    except pikepdf.PasswordError as cause:
+        raise Encrypted from cause
+    except (pikepdf.PdfError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as cause:
+        raise DamagedFile(kind=MediaKind.PDF.label) from cause
 
 
 def _save(pdf: pikepdf.Pdf, file: BinaryIO) -> None:
@@ -95,14 +107,17 @@ def _save(pdf: pikepdf.Pdf, file: BinaryIO) -> None:
     pdf.save(file, encryption=False, deterministic_id=True, compress_streams=False, stream_decode_level=untouched)
 
 
-def _extract(pdf: pikepdf.Pdf, material: Material) -> pikepdf.Pdf:
-    """A new PDF of the material's pages. Of the others nothing is left, also none of what leads to them."""
+def _chosen(pdf: pikepdf.Pdf, material: Material) -> pikepdf.Pdf:
+    """The material's pages: the PDF itself, or a new one in which of the other pages nothing is left."""
+    if list(material.numbers) == list(range(1, len(pdf.pages) + 1)):
+        return pdf
     if max(material.numbers, default=0) > len(pdf.pages):
         raise DamagedFile(kind=MediaKind.PDF.label)
     chosen = pikepdf.new()
     chosen.pages.extend(pdf.pages[number - 1] for number in material.numbers)
     for key, value in pdf.docinfo.items():
-        chosen.docinfo[key] = value
+        if isinstance(value, pikepdf.String):
+            chosen.docinfo[key] = str(value)
     return chosen
 
 

@@ -137,8 +137,9 @@ def _flat(image: Image.Image) -> Image.Image:
     if image.mode.startswith(("I", "F")):
         return _eight_bits(image)
     if image.has_transparency_data:
-        layers = image.convert("RGBA")
-        white = Image.new("RGB", image.size, "white")
+        grey = image.mode in ("L", "LA")
+        layers = image.convert("LA" if grey else "RGBA")
+        white = Image.new("L" if grey else "RGB", image.size, "white")
         white.paste(layers, mask=layers.getchannel("A"))
         return white
     if image.mode in ("1", "L", "RGB"):

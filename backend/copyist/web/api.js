@@ -1,5 +1,7 @@
 // The server, as this page talks to it. Everything throws a Problem with a sentence for the person who reads.
 
+import { anotherKey, keyHeaders, theKey } from "./key.js";
+
 export class Problem extends Error {
   constructor(detail, status = 0) {
     super(detail);
@@ -8,20 +10,25 @@ export class Problem extends Error {
 }
 
 const AWAY = "The server does not answer. Is it running, and are you connected?";
+const NO_KEY = 401;
 
 export function resultUrl(id, format) {
   return `api/jobs/${id}/result.${format}`;
 }
 
 async function ask(path, options = {}) {
-  let answer;
-  try {
-    answer = await fetch(path, { cache: "no-store", ...options });
-  } catch {
-    throw new Problem(AWAY);
+  for (;;) {
+    const tried = theKey();
+    let answer;
+    try {
+      answer = await fetch(path, { cache: "no-store", headers: keyHeaders(), ...options });
+    } catch {
+      throw new Problem(AWAY);
+    }
+    if (answer.ok) return answer;
+    if (answer.status !== NO_KEY) throw new Problem(sentenceOf(await answer.text(), answer.status), answer.status);
+    await anotherKey(tried);
   }
-  if (!answer.ok) throw new Problem(sentenceOf(await answer.text(), answer.status), answer.status);
-  return answer;
 }
 
 function sentenceOf(body, status) {
@@ -39,6 +46,10 @@ export const recentJobs = async (limit) => (await (await ask(`api/jobs?limit=${l
 export const job = async (id, waitSeconds = 0) => (await ask(`api/jobs/${id}?wait=${waitSeconds}`)).json();
 export const page = async (id, number) => (await ask(`api/jobs/${id}/pages/${number}`)).json();
 export const text = async (id) => (await ask(resultUrl(id, "txt"))).text();
+export const result = async (id, format) => (await ask(resultUrl(id, format))).blob();
+
+// Whether a plain link works: a browser sends no key with one.
+export const linksWork = () => theKey() === "";
 
 // Cancels an open job; one that has ended in the meantime stays as it is.
 export async function cancel(id) {
@@ -50,12 +61,28 @@ export async function cancel(id) {
   }
 }
 
+// Has the pages read again that failed or were skipped.
+export const retry = async (id) => (await ask(`api/jobs/${id}/retry`, { method: "POST" })).json();
+
 export const forget = (id) => ask(`api/jobs/${id}`, { method: "DELETE" });
 
 export const isOpen = (body) => body.status === "pending" || body.status === "processing";
 
+export async function upload(file, fields, hooks) {
+  for (;;) {
+    const tried = theKey();
+    try {
+      return await send(file, fields, hooks);
+    } catch (problem) {
+      if (problem.status !== NO_KEY) throw problem;
+      await anotherKey(tried);
+    }
+    if (hooks.signal.aborted) throw new Problem("The upload was cancelled.");
+  }
+}
+
 // fetch() cannot tell how much of an upload has been sent, so this is the one old-fashioned request.
-export function upload(file, fields, { onProgress, signal }) {
+function send(file, fields, { onProgress, signal }) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     const form = new FormData();
@@ -70,6 +97,7 @@ export function upload(file, fields, { onProgress, signal }) {
     request.onabort = () => reject(new Problem("The upload was cancelled."));
     signal.addEventListener("abort", () => request.abort());
     request.open("POST", "api/jobs");
+    for (const [name, value] of Object.entries(keyHeaders())) request.setRequestHeader(name, value);
     request.send(form);
   });
 }

@@ -26,7 +26,7 @@ function notice(sentence) {
 }
 
 function add(name, where) {
-  const card = new Card({ name, announce, onGone: gone });
+  const card = new Card({ name, announce, onGone: gone, onOpen: watch });
   cards.add(card);
   list[where](card.element);
   document.getElementById("no-jobs").hidden = true;
@@ -38,7 +38,8 @@ function gone(card) {
   document.getElementById("no-jobs").hidden = cards.size > 0;
 }
 
-function send(files) {
+function send(files, folders = []) {
+  for (const name of folders) add(name, "prepend").refused("This is a folder. Open it, and send the files in it.");
   for (const file of [...files].reverse()) {
     const card = add(file.name, "prepend");
     card.open(true);
@@ -108,14 +109,18 @@ async function refresh(open, recent) {
   const known = new Map(recent.map((job) => [job.id, job]));
   for (const card of open) {
     // A card may have been cancelled while the list was on its way.
-    if (card.isOpen) card.update(known.get(card.job.id) ?? await api.job(card.job.id));
+    if (!card.isOpen) continue;
+    try {
+      card.update(known.get(card.job.id) ?? await api.job(card.job.id));
+    } catch (problem) {
+      await excuse(card, problem);
+    }
   }
 }
 
 async function excuse(card, problem) {
-  if (problem.status === 404) {
-    card.element.remove();
-    gone(card);
+  if (problem.status === 404 || problem.status === 410) {
+    card.refused(problem.message, "Not there any more");
     return;
   }
   notice(problem.message ?? "Something went wrong on this page. Reload it.");

@@ -3,14 +3,17 @@
 import * as api from "./api.js";
 import { copy } from "./clipboard.js";
 import { Pages } from "./pages.js";
-import { badge, facts, percent, spoken } from "./words.js";
+import { save } from "./saving.js";
+import { badge, facts, percent, retryWords, spoken } from "./words.js";
 
 export class Card {
-  // `announce` says a sentence to people who listen; `onGone` hears that the card was taken away.
-  constructor({ name, announce, onGone }) {
+  // `announce` says a sentence to people who listen; `onGone` hears that the card was taken away, `onOpen` that its job
+  // goes on.
+  constructor({ name, announce, onGone, onOpen }) {
     this.element = document.getElementById("job-template").content.firstElementChild.cloneNode(true);
     this.announce = announce;
     this.onGone = onGone;
+    this.onOpen = onOpen;
     this.job = null;
     this.stop = null;
     this.pages = new Pages(this.#part(".pages"), this.#part(".more"));
@@ -22,7 +25,9 @@ export class Card {
     }
     this.#part(".cancel").addEventListener("click", () => this.#cancel());
     this.#part(".remove").addEventListener("click", () => this.#remove());
+    this.#part(".retry").addEventListener("click", () => this.#retry());
     this.#part(".copy").addEventListener("click", () => this.#copy());
+    this.#part(".downloads").addEventListener("click", (event) => this.#download(event));
     this.#part(".toggle").addEventListener("click", () => this.open(this.#part(".pages").hidden));
   }
 
@@ -42,11 +47,15 @@ export class Card {
     this.#part(".cancel").hidden = false;
   }
 
-  refused(sentence) {
-    this.#state("Not accepted", "bad", "");
+  // Nothing comes of it, for a reason.
+  refused(sentence, words = "Not accepted") {
+    this.job = null;
+    this.#state(words, "bad", "");
     this.#part(".bar").hidden = true;
     this.#error(sentence);
     this.#part(".cancel").hidden = true;
+    this.#part(".retry").hidden = true;
+    this.#part(".result").hidden = true;
     this.#part(".remove").hidden = false;
     this.announce(`${this.#part(".name").textContent}: ${sentence}`);
   }
@@ -65,6 +74,9 @@ export class Card {
     this.#warnings(job.warnings);
     this.#part(".cancel").hidden = ended;
     this.#part(".remove").hidden = !ended;
+    this.#part(".retry").hidden = !job.links.retry;
+    this.#part(".retry").textContent = retryWords(job);
+    this.#part(".retry").setAttribute("aria-label", `${retryWords(job)}: ${job.filename}`);
     this.#part(".result").hidden = !job.links.result;
     for (const link of this.element.querySelectorAll("a[data-format]")) {
       link.href = api.resultUrl(job.id, link.dataset.format);
@@ -117,6 +129,33 @@ export class Card {
       return;
     }
     await this.#doing(".cancel", async () => this.update(await api.cancel(this.job.id)));
+  }
+
+  async #retry() {
+    await this.#doing(".retry", async () => {
+      const job = await api.retry(this.job.id);
+      this.pages.again();
+      this.update(job);
+      this.onOpen();
+    });
+  }
+
+  async #download(event) {
+    const link = event.target.closest("a[data-format]");
+    if (!link) return;
+    link.closest("details")?.removeAttribute("open");
+    if (api.linksWork()) return;
+    event.preventDefault();
+    const { format } = link.dataset;
+    if (link.hasAttribute("aria-busy")) return;
+    link.setAttribute("aria-busy", "true");
+    try {
+      await save(this.job.id, format, link.download);
+    } catch (problem) {
+      this.#error(problem.message);
+    } finally {
+      link.removeAttribute("aria-busy");
+    }
   }
 
   async #remove() {

@@ -22,7 +22,8 @@ export function takeFiles(send) {
     event.preventDefault();
     depth = 0;
     mark(0);
-    send([...event.dataTransfer.files]);
+    const folders = new Set(foldersOf(event.dataTransfer));
+    send([...event.dataTransfer.files].filter((file) => !folders.has(file.name)), [...folders]);
   });
 
   addEventListener("paste", (event) => {
@@ -31,6 +32,12 @@ export function takeFiles(send) {
     event.preventDefault();
     send(files);
   });
+}
+
+// A browser hands a folder over as a file that cannot be read.
+function foldersOf(transfer) {
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.());
+  return entries.filter((entry) => entry?.isDirectory).map((entry) => entry.name);
 }
 
 function hasFiles(event) {

@@ -38,6 +38,12 @@ export class Pages {
     if (this.job !== job) await this.show(this.job);
   }
 
+  // Forget what is shown: some of it is being read again.
+  again() {
+    this.list.replaceChildren();
+    this.shown.clear();
+  }
+
   async #show(number) {
     const page = await api.page(this.job.id, number);
     if (page.status === "pending" || page.status === "processing") return false;

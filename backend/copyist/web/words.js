@@ -27,9 +27,27 @@ export function facts(job) {
   } else if (total !== null) {
     parts.push(done === total ? count(total, "page") : `${done} of ${count(total, "page")}`);
   }
+  if (job.eta) parts.push(timeLeft((Date.parse(job.eta) - Date.now()) / 1000));
   if (job.engines.length) parts.push(job.engines.map(engineName).join(", "));
   if (job.confidence !== null) parts.push(`${percent(job.confidence)} sure`);
   return parts.join(" · ");
+}
+
+// How long it will take, no more exactly than anybody can know.
+export function timeLeft(seconds) {
+  if (seconds < 10) return "a few seconds left";
+  if (seconds < 55) return `about ${10 * Math.round(seconds / 10)} seconds left`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 60) return `about ${count(minutes, "minute")} left`;
+  const hours = Math.round(seconds / 3600);
+  return hours < 48 ? `about ${count(hours, "hour")} left` : `about ${count(Math.round(hours / 24), "day")} left`;
+}
+
+// What a retry of the job would do.
+export function retryWords(job) {
+  const { pages_done: done, pages_failed: failed } = job.progress;
+  if (!done) return "Try again";
+  return failed ? `Retry ${count(failed, "failed page")}` : "Read the rest";
 }
 
 export function engineName(name) {

@@ -22,7 +22,7 @@ DOTS = "dots"
 
 
 def form(engines: Mapping[str, Mapping[str, Any]]) -> Form:
-    """How a picture of a formula is to be read by the engines there are; raises ``NoFormulaEngine``."""
+    """How one picture of a formula is to be read by the engines there are; raises ``NoFormulaEngine``."""
     ready = readers(engines)
     if not ready:
         raise NoFormulaEngine
@@ -54,6 +54,11 @@ def latex(service: Service, caller: Caller, job: JobBody) -> str:
     blocks = [block for page in document.pages for block in page.blocks]
     formulas = [block for block in blocks if block.kind is BlockKind.FORMULA]
     return "\n".join(text for block in formulas or blocks if (text := _text(block)))
+
+
+def confidence(job: JobBody) -> float | None:
+    """How sure the engine is, 0 to 1 with four places, as the old services have it."""
+    return None if job.confidence is None else round(job.confidence, 4)
 
 
 def _text(block: Block) -> str:

@@ -45,7 +45,7 @@ class RecognizeRequest(BaseModel):
 
     model_config = with_example(examples.RECOGNIZE)
 
-    image: str = Field(min_length=1, description="A `data:` URL of a picture, or its bare base64.")
+    image: str = Field(description="A `data:` URL of a picture, or its bare base64.")
 
 
 class Recognized(BaseModel):
@@ -87,7 +87,7 @@ async def recognize(
     if problem := failure(here, job):
         return problem
     latex = await run_in_threadpool(formulas.latex, here, caller, job)
-    return Recognized(latex=latex, confidence=job.confidence)
+    return Recognized(latex=latex, confidence=formulas.confidence(job))
 
 
 def _submit(service: Service, caller: Caller, response: Response, wish: RecognizeRequest) -> str:
@@ -113,6 +113,7 @@ class LocalOrigins:
             allow_origin_regex=LOCAL,
             allow_methods=["GET", "POST"],
             allow_headers=["*"],
+            allow_private_network=True,
             expose_headers=["Location", "Retry-After"],
         )
 

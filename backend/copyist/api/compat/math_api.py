@@ -181,7 +181,7 @@ async def predict(
 def _prediction(service: Service, caller: Caller, job: JobBody) -> Prediction:
     return Prediction(
         formula=formulas.latex(service, caller, job),
-        confidence=job.confidence,
+        confidence=formulas.confidence(job),
         processing_time=_seconds(job),
         timestamp=_now(),
     )
@@ -230,10 +230,10 @@ async def predict_batch(
 
 def _submit_all(service: Service, caller: Caller, response: Response, wish: BatchRequest) -> list[str | CopyistError]:
     """The job of each picture, or what is wrong with it."""
-    form = formulas.form(service.engines())
+    forms = [formulas.form(service.engines()) for _ in wish.images]
     count_files(service, caller, len(wish.images), response)
     taken: list[str | CopyistError] = []
-    for number, image in enumerate(wish.images, 1):
+    for number, (image, form) in enumerate(zip(wish.images, forms, strict=True), 1):
         try:
             taken.append(take_in_named(service, caller, as_data(image), form, filename=f"formula {number}").id)
         except CopyistError as error:

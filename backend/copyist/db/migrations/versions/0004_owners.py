@@ -90,6 +90,7 @@ def upgrade() -> None:
     op.add_column("jobs", sa.Column("traceparent", sa.Text))
     op.add_column("jobs", sa.Column("changes", sa.Integer, nullable=False, server_default="0"))
     op.create_index("ix_jobs_owner_created", "jobs", ["owner", "created_at", "id"])
+    op.create_index("ix_jobs_waiting", "jobs", ["status", "queue", "priority", "created_at"])
     op.create_index("ix_jobs_delete_at", "jobs", ["delete_at"])
     op.create_index("ix_jobs_batch", "jobs", ["batch_id", "created_at", "id"])
     op.add_column("pages", sa.Column("change", sa.Integer))
@@ -99,6 +100,7 @@ def downgrade() -> None:
     op.drop_column("pages", "change")
     op.drop_index("ix_jobs_batch", "jobs")
     op.drop_index("ix_jobs_delete_at", "jobs")
+    op.drop_index("ix_jobs_waiting", "jobs")
     op.drop_index("ix_jobs_owner_created", "jobs")
     for name in ("changes", "traceparent", "deadline", "delete_at", "keep_days", "callback_url", "batch_id", "owner"):
         op.drop_column("jobs", name)
