@@ -56,6 +56,7 @@ $(VENV)/setup.stamp: pyproject.toml constraints.txt
 $(VENV)/dev.stamp: pyproject.toml constraints.txt
 	@scripts/make-venv $(VENV)
 	@scripts/install-tesseract
+	@command -v pdftotext >/dev/null || scripts/install-debian-packages poppler-utils || true
 	@echo "Installing Copyist and what its tests need into $(VENV): a minute or two"
 	@$(PIP_INSTALL) --editable '.[dev]'
 	@touch $(VENV)/setup.stamp $@

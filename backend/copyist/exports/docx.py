@@ -21,7 +21,7 @@ from docx.shared import Pt
 from docx.text.paragraph import Paragraph
 
 from copyist.document import Block, BlockKind
-from copyist.exports.markdown import _items, _pieces
+from copyist.exports.lists import list_items, text_and_lists
 from copyist.exports.marks import Mark
 from copyist.exports.material import Material
 from copyist.exports.tables import Cell, cells_of
@@ -48,7 +48,7 @@ def write(material: Material, into: IO[bytes]) -> None:
     writer = _Writer(material)
     for page in material.pages():
         writer.begin_page()
-        pieces = [piece for block in page.blocks for piece in _pieces(block)]
+        pieces = [piece for block in page.blocks for piece in text_and_lists(block)]
         for is_list, blocks in groupby(pieces, key=lambda piece: piece.kind is BlockKind.LIST):
             if is_list:
                 writer.add_list([block for block in blocks if block.lines])
@@ -100,7 +100,7 @@ class _Writer:
 
     def add_list(self, blocks: list[Block]) -> None:
         """Blocks that are one list, or several where some items are numbered and others are not."""
-        items = _items(line for block in blocks for line in block.lines)
+        items = list_items(line for block in blocks for line in block.lines)
         for _, run in groupby(items, key=lambda item: item[0].number is not None):
             self._list_run(list(run))
 

@@ -16,7 +16,8 @@ from itertools import count, groupby
 from typing import IO
 
 from copyist.document import Block, BlockKind, Line, Page
-from copyist.exports.marks import Mark, mark_of
+from copyist.exports.lists import list_items, text_and_lists
+from copyist.exports.marks import Mark
 from copyist.exports.material import Material
 
 # Spaces that must not break stay; every other run of white space, a line break in a line's text too, is one space.
@@ -58,7 +59,7 @@ def escape(text: str) -> str:
 
 
 def _parts(page: Page, titles: Iterator[int]) -> Iterator[str]:
-    pieces = [piece for block in page.blocks for piece in _pieces(block)]
+    pieces = [piece for block in page.blocks for piece in text_and_lists(block)]
     for is_list, blocks in groupby(pieces, key=lambda piece: piece.kind is BlockKind.LIST and not piece.markup):
         if is_list:
             yield _list([line for block in blocks for line in block.lines])
@@ -88,27 +89,8 @@ def _solid(markup: str) -> str:
     return "\n".join(line for line in markup.strip().splitlines() if line.strip())
 
 
-def _pieces(block: Block) -> Iterator[Block]:
-    """The block, a text with a list in it parted in two.
-
-    A list begins where the block does or where two lines running are marked, and half of its lines are marked. A dash
-    is no mark here: French and Spanish books begin every speech with one.
-    """
-    is_text = block.kind is BlockKind.TEXT and not block.markup
-    marks = [mark_of(line.text) for line in block.lines] if is_text else []
-    marked = [mark is not None and not mark.dash and mark.text != "" for mark in marks]
-    starts = (index for index, mark in enumerate(marked) if mark and (not index or any(marked[index + 1 : index + 2])))
-    start = next(starts, len(marked))
-    if 2 * sum(marked[start:]) < len(marked) - start or start == len(marked):
-        yield block
-        return
-    if start:
-        yield block.model_copy(update={"lines": block.lines[:start]})
-    yield block.model_copy(update={"lines": block.lines[start:], "kind": BlockKind.LIST})
-
-
 def _list(lines: Iterable[Line]) -> str:
-    runs = groupby(_items(lines), key=lambda item: item[0].number is not None)
+    runs = groupby(list_items(lines), key=lambda item: item[0].number is not None)
     return "\n\n".join(_run(list(items)) for _, items in runs)
 
 
@@ -118,22 +100,6 @@ def _run(items: list[tuple[Mark, list[str]]]) -> str:
     first = numbers[0]
     counted = first is not None and numbers == list(range(first, first + len(numbers)))
     return "\n".join(_item(mark, more, counted=counted) for mark, more in items)
-
-
-def _items(lines: Iterable[Line]) -> Iterator[tuple[Mark, list[str]]]:
-    """Each item's mark with the lines that follow under it. In a list without any mark every line is an item."""
-    read = [(mark_of(line.text), line.text) for line in lines if line.text.strip()]
-    marked = any(mark for mark, _ in read)
-    item: tuple[Mark, list[str]] | None = None
-    for mark, text in read:
-        if mark is None and marked and item:
-            item[1].append(text)
-            continue
-        if item:
-            yield item
-        item = (mark or Mark(text), [])
-    if item:
-        yield item
 
 
 def _item(mark: Mark, more: list[str], *, counted: bool) -> str:

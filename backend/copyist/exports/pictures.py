@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import img2pdf  # type: ignore[import-untyped]
+import img2pdf
 import pikepdf
 from PIL import Image, ImageFile
 
