@@ -1,4 +1,4 @@
-"""Whatever fits the API's own description, and much that does not, is answered as the description says; never by 500."""
+"""Whatever fits the description of the API, and much that does not, is answered as it says; never by 500."""
 
 from __future__ import annotations
 

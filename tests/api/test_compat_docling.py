@@ -41,8 +41,10 @@ class Narrow(Faulty):
 
 @pytest.fixture
 def serve(redis_url: str, sqlite_url: str, tmp_path: Path) -> Iterator[Start]:
-    plugins = ("tests.faulty_engines:Faulty", "tests.api.test_compat_docling:Narrow")
-    plugins += ("tests.api.formula_engines:SlowReader",)
+    plugins = (
+        *("tests.faulty_engines:Faulty", "tests.api.test_compat_docling:Narrow"),
+        "tests.api.formula_engines:SlowReader",
+    )
     with serving(
         tmp_path, redis_url, database_url=sqlite_url, ocr_fallback=("faulty", "mock"), ocr_plugins=plugins
     ) as start:
@@ -269,8 +271,8 @@ def test_sources_come_as_base64_or_by_address(serve: Start) -> None:
         wish = {"sources": [{"kind": "http", "url": url}]}
         for path in ("/v1/convert/source", "/v1/convert/source/async"):
             assert service("POST", path, json=wish).status_code == code
-    for wish in ({}, {"sources": []}, {"sources": [{"kind": "s3"}]}):
-        assert_problem(service("POST", "/v1/convert/source", json=wish), 422, "invalid_request")
+    for empty in ({}, {"sources": []}, {"sources": [{"kind": "s3"}]}):
+        assert_problem(service("POST", "/v1/convert/source", json=empty), 422, "invalid_request")
 
 
 def test_tasks_are_seen_by_their_owner_only(serve: Start, sqlite_url: str) -> None:

@@ -177,7 +177,14 @@ def test_a_page_that_failed_is_told_beside_the_text_of_the_others(serve: Start, 
 
 def test_a_body_that_is_no_wish_is_refused(serve: Start) -> None:
     service = serve(works=False)
-    for content in ({"json": {}}, {"json": []}, {"content": b"{"}, {"data": {"filename": "data:,x"}}, {}):
+    bodies: list[dict[str, Any]] = [
+        {"json": {}},
+        {"json": []},
+        {"content": b"{"},
+        {"data": {"filename": "data:,x"}},
+        {},
+    ]
+    for content in bodies:
         assert_problem(service("POST", "/ocr", **content), 422, "invalid_request")
 
 

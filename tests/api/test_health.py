@@ -42,7 +42,7 @@ def serve(tmp_path: Path, redis_url: str, sqlite_url: str) -> Iterator[Serve]:
 
             async def get(path: str) -> httpx.Response:
                 transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-                async with httpx.AsyncClient(transport=transport, base_url="http://copyist") as client:
+                async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
                     return await client.get(path)
 
             portal = stack.enter_context(start_blocking_portal())

@@ -34,7 +34,9 @@ def lines() -> Iterator[Callable[[], list[dict[str, Any]]]]:
     written = io.StringIO()
     with redirect_stderr(written):
         logs.setup("info", "json")
+    logging.getLogger("copyist").setLevel("DEBUG")
     yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
+    logging.getLogger("copyist").setLevel(logging.NOTSET)
     root.handlers[:] = handlers
     root.setLevel(level)
 
@@ -90,7 +92,7 @@ def test_a_request_leaves_one_line(db: Database, ask: Ask, lines: Callable[[], l
     assert line.pop("timestamp")
     assert line == {
         "event": "answered",
-        "level": "info",
+        "level": "debug",
         "logger": "copyist.api.requests",
         "request": "mine",
         "method": "GET",
@@ -98,6 +100,14 @@ def test_a_request_leaves_one_line(db: Database, ask: Ask, lines: Callable[[], l
         "status": 200,
         "job": job_id,
     }
+
+
+def test_what_changes_something_or_goes_wrong_is_worth_a_line(
+    ask: Ask, lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    ask("POST", "/api/jobs")
+    ask("GET", "/nothing/here")
+    assert [(line["level"], line["status"]) for line in lines()] == [("info", 400), ("info", 404)]
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/health", "/metrics"])

@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from copyist.api import examples, openapi
 from copyist.api.callers import Asks, Caller, Scope, needs
 from copyist.api.problems import InvalidRequest
+from copyist.api.ratelimits import has_a_place
 from copyist.api.schemas import JobBody, JobError, PageEvent
 from copyist.api.service import Here, Service
 from copyist.api.views import shown
@@ -21,7 +22,7 @@ from copyist.api.waiting import listen
 from copyist.db import jobs
 from copyist.db.events import Settled, settled_since
 from copyist.db.states import JOB_ENDED
-from copyist.errors import CopyistError, Expired, NotFound, Unavailable
+from copyist.errors import CopyistError, Expired, NotFound, TooManyAtOnce, Unavailable
 from copyist.queue.routing import News
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
@@ -60,8 +61,8 @@ class _Heard:
     "/{job_id}/events",
     response_class=Response,
     summary="Follow a job",
-    dependencies=[needs(Scope.READ)],
-    responses=openapi.answers(NotFound, Expired, InvalidRequest, Unavailable) | {200: STREAM, 204: OVER},
+    dependencies=[needs(Scope.READ), has_a_place],
+    responses=openapi.answers(NotFound, Expired, InvalidRequest, TooManyAtOnce, Unavailable) | {200: STREAM, 204: OVER},
 )
 async def events(
     here: Here, caller: Asks, job_id: str, last_event_id: Annotated[str | None, Header()] = None

@@ -34,7 +34,7 @@ from copyist.errors import (
 from copyist.settings import Settings
 
 KEY_NAMES = frozenset({"api_key", "apikey", "key", "token", "access_token", "x-api-key"})
-ANY_HOST = frozenset({"/livez", "/readyz", "/health", "/version"})
+ANY_HOST = frozenset({"/livez", "/readyz", "/health", "/version", "/metrics"})
 """What probes and other containers ask for, by names of their own."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 LOCAL_CLIENTS = ("/recognize", "/ocr", "/predict")

@@ -11,6 +11,7 @@ from fastapi.responses import PlainTextResponse
 
 from copyist import __version__
 from copyist.api import examples, openapi
+from copyist.api.callers import Scope, needs
 from copyist.api.schemas import Alive, Answer, EngineBody, Ready
 from copyist.api.service import Here, Service
 from copyist.db import presence
@@ -101,7 +102,12 @@ _STATES = ("loaded", "loading", "unloaded", "failed")
 """From nearest to reading to farthest."""
 
 
-@router.get("/api/engines", summary="The engines of the living workers", responses=openapi.answers(Unavailable))
+@router.get(
+    "/api/engines",
+    summary="The engines of the living workers",
+    dependencies=[needs(Scope.READ)],
+    responses=openapi.answers(Unavailable),
+)
 def engines_of(here: Here) -> list[EngineBody]:
     """Which engines there are, whether they are ready or why not, where they read, and how far their models are."""
     with here.db.read() as session:

@@ -19,7 +19,7 @@ from copyist.api import examples, openapi, uploads
 from copyist.api.callers import Asks, Caller, Scope, needs
 from copyist.api.cursors import MAX_LIST, cursor, link_next, position
 from copyist.api.problems import InvalidRequest
-from copyist.api.ratelimits import count_files, has_a_place
+from copyist.api.ratelimits import count_files, has_a_place, has_a_place_if_it_waits
 from copyist.api.schemas import FieldProblem, JobBody, JobList
 from copyist.api.service import Here, Service
 from copyist.api.sources import FETCHES, take_in_named
@@ -188,8 +188,9 @@ def _label(text: str) -> tuple[str, str]:
     "/{job_id}",
     response_model=JobBody,
     summary="Look at a job, or wait for it",
-    dependencies=[needs(Scope.READ)],
-    responses=openapi.answers(NotFound, Expired, InvalidRequest, Unavailable) | {200: SHOWN, 304: NOT_CHANGED},
+    dependencies=[needs(Scope.READ), has_a_place_if_it_waits],
+    responses=openapi.answers(NotFound, Expired, InvalidRequest, errors.TooManyAtOnce, Unavailable)
+    | {200: SHOWN, 304: NOT_CHANGED},
 )
 async def one(
     here: Here,

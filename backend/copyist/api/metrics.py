@@ -31,6 +31,7 @@ from starlette.concurrency import run_in_threadpool
 
 from copyist import __version__
 from copyist.api import timing
+from copyist.api.callers import Scope, needs
 from copyist.api.health import engines_of
 from copyist.api.schemas import EngineBody
 from copyist.api.service import Here, Service
@@ -86,6 +87,7 @@ TEXT = {"text/plain": {"schema": {"type": "string"}, "example": EXAMPLE}}
     "/metrics",
     summary="Figures for Prometheus",
     response_class=Response,
+    dependencies=[needs(Scope.ADMIN)],
     responses={200: {"description": "In the text format, or in OpenMetrics where that is asked for", "content": TEXT}},
 )
 async def metrics(here: Here, accept: Annotated[str, Header(include_in_schema=False)] = "") -> Response:

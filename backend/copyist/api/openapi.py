@@ -71,6 +71,9 @@ UPLOAD = (
     errors.TooManyOpenJobs,
     errors.TooManyRequests,
     errors.TooManyAtOnce,
+    errors.KeyMissing,
+    errors.Forbidden,
+    errors.UploadStalled,
     problems.InvalidRequest,
 )
 

@@ -1,4 +1,5 @@
-"""What goes round every request: its id, its span in a trace, and one line in the log when it is over.
+"""What goes round every request: its id, its span in a trace, and one line in the log when it is over
+(at level debug where a GET went well: clients poll).
 
 The id is the client's ``X-Request-ID`` where it has a sane one, else a fresh one. It stands in every answer, whatever
 that is, and in every log line that is written on the way (``request``). The client's ``traceparent`` (W3C) is gone on
@@ -18,7 +19,7 @@ from uuid import uuid4
 from fastapi import FastAPI
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from structlog.contextvars import bind_contextvars, bound_contextvars
+from structlog.contextvars import bind_contextvars, bound_contextvars, clear_contextvars
 
 from copyist import tracing
 from copyist.api import problems
@@ -64,6 +65,7 @@ class _Followed:
         request_id = sent if _SANE.fullmatch(sent) else uuid4().hex
         one = _Request(scope, send, request_id)
         token = _facts.set(one.facts)
+        clear_contextvars()
         try:
             with bound_contextvars(request=request_id):
                 if scope["path"] in QUIET:
@@ -111,7 +113,8 @@ class _Request:
         facts = {"job": job, **self.facts} if job else self.facts
         ms = round(1000 * (time.perf_counter() - self._began), 1)
         with bound_contextvars(method=method, route=route, status=status, ms=ms, **facts):
-            log.info("answered")
+            # A client that polls is not worth a line a second.
+            log.log(logging.DEBUG if method == "GET" and status < HTTPStatus.BAD_REQUEST else logging.INFO, "answered")
         told: dict[str, Any] = {"http.request.method": method, "http.route": route, "http.response.status_code": status}
         span.name(f"{method} {route}")
         span.tell(**told, **facts)

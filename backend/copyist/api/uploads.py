@@ -19,7 +19,7 @@ from uuid import uuid4
 from starlette.datastructures import UploadFile
 
 from copyist import media, pdflock, storage, tracing
-from copyist.api import webhooks
+from copyist.api import requests, webhooks
 from copyist.api.callers import Caller
 from copyist.api.options import Wishes, check
 from copyist.api.service import Service
@@ -82,6 +82,7 @@ def take_in(service: Service, caller: Caller, content: IO[bytes], filename: str,
         kind = media.check_header(path, service.settings.max_pixels)
         with _unlocked(path, kind, form.password) as readable, readable.open("rb") as whole:
             job = _write(service, filename, kind, whole, wishes, beside)
+    requests.note(job=job.id)
     send(service, job)
     return job
 

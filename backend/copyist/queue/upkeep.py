@@ -14,10 +14,12 @@ import redis
 
 from copyist.db import jobs, locks, pages, presence, sweep
 from copyist.db.pages import Lease
-from copyist.db.tables import Job, now
+from copyist.db.states import PageStatus
+from copyist.db.tables import Job, Page, now
 from copyist.document import Outcome
 from copyist.queue.footing import Footing
 from copyist.queue.routing import News, Queue
+from copyist.queue.tally import NOBODY, TALLY
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +88,9 @@ def recover_page(here: Footing, lease: Lease, outcome: Outcome | None) -> None:
     log.warning("page %d of job %s is put back: %s", lease.number, lease.job_id, outcome or "its reading failed")
     with here.db.write() as session:
         ended = pages.recover(session, lease, outcome=outcome, max_attempts=here.settings.page_attempts)
+        page = session.get(Page, (lease.job_id, lease.number), populate_existing=True)
+    if page is not None and page.status == PageStatus.FAILED:
+        TALLY.page(page.trail[-1]["engine"] if page.trail else NOBODY, "failed", trail=page.trail)
     if ended:
         here.sender.ring(lease.job_id, News.ENDED)
 

@@ -274,7 +274,7 @@ async def result(here: Here, caller: Asks, task_id: str) -> Converted | Response
     return await to_thread.run_sync(_answer, here, caller, [job], limiter=MAKERS)
 
 
-@router.get("/version", summary="Which version this is")
+@router.get("/version", summary="Which version this is", responses={200: openapi.example(examples.VERSION)})
 async def version() -> dict[str, str]:
     """By package, as docling-serve tells it."""
     return {"copyist": __version__}

@@ -96,3 +96,4 @@ CONVERT_SOURCES: dict[str, Any] = {
     "options": {"to_formats": ["md", "text"], "force_ocr": False},
     "sources": [{"kind": "file", "base64_string": _PICTURE, "filename": "scan.png"}],
 }
+VERSION: dict[str, Any] = {"copyist": "0.1.0"}
