@@ -13,7 +13,7 @@ from copyist.api.results import read_document
 from copyist.api.schemas import JobBody
 from copyist.api.service import Service
 from copyist.api.uploads import Form
-from copyist.document import Block, BlockKind, Mode
+from copyist.document import Block, BlockKind, Mode, TextPolicy
 from copyist.errors import NoFormulaEngine
 from copyist.queue.routing import Priority
 
@@ -31,6 +31,7 @@ def form(engines: Mapping[str, Mapping[str, Any]]) -> Form:
         mode=(Mode.FORMULA if by_mode else Mode.DOCUMENT).value,
         engine=None if by_mode else DOTS,
         pages="1",
+        text=TextPolicy.FORCE.value,
         priority=Priority.INTERACTIVE.value,
     )
 
@@ -48,8 +49,8 @@ def latex(service: Service, caller: Caller, job: JobBody) -> str:
     Raises ``NoFormulaEngine`` where it was read by an engine that knows no formulas, the others having failed.
     """
     document = read_document(service, caller, job.id)
-    able = readers(service.engines())
-    if any(page.engine not in able for page in document.pages):
+    # In the mode for formulas nobody else is asked; among engines for documents it may have been anybody.
+    if job.options.mode is not Mode.FORMULA and any(page.engine != DOTS for page in document.pages):
         raise NoFormulaEngine
     blocks = [block for page in document.pages for block in page.blocks]
     formulas = [block for block in blocks if block.kind is BlockKind.FORMULA]
