@@ -239,6 +239,35 @@ def test_a_result_that_breaks_off_leaves_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_saved_result_may_be_read_by_whom_the_umask_lets(tmp_path: Path) -> None:
+    (tmp_path / "own").touch()
+    with scripted(Reply(body=job_body("completed")), Reply(body=b"text")) as server, Client(server.url) as client:
+        saved = client.job("j").save(tmp_path / "j.txt")
+    assert (saved.read_bytes(), saved.stat().st_mode) == (b"text", (tmp_path / "own").stat().st_mode)
+
+
+def test_a_redirect_is_not_followed_with_the_key_but_told() -> None:
+    there = "https://ocr.example.org/api/jobs/j"
+    told = pytest.raises(CopyistClientError, match=f"points to {there}")
+    with scripted(Reply(308, headers={"Location": there})) as server, Client(server.url) as client, told:
+        client.job("j")
+
+
+@pytest.mark.parametrize("stream", [b"data: {broken\n\n", b"event: page\ndata: {}\n\n", b"event: page\ndata: 3\n\n"])
+def test_a_stream_of_something_else_is_not_taken_for_ours(stream: bytes) -> None:
+    with scripted(Reply(body=job_body()), Reply(body=stream)) as server, Client(server.url) as client:
+        with pytest.raises(CopyistClientError) as caught:
+            client.job("j").wait(on_page=print)
+        assert caught.value.code == "no_copyist"
+
+
+def test_what_cannot_be_unpacked_is_not_ours_either() -> None:
+    with scripted(Reply(body=b"x", headers={"Content-Encoding": "gzip"})) as server, Client(server.url) as client:
+        with pytest.raises(CopyistClientError) as caught:
+            client.job("j")
+        assert caught.value.code == "no_copyist"
+
+
 def test_a_list_is_followed_to_its_end() -> None:
     pages = [{"jobs": [job_body()], "next_cursor": "a="}, {"jobs": [job_body()] * 2, "next_cursor": None}]
     with scripted(*(Reply(200, page) for page in pages)) as server, Client(server.url) as client:

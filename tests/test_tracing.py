@@ -22,6 +22,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from copyist import tracing
 from tests.servers import free_port, process_environment
 from tests.service import Service
+from tests.test_client import Reply, scripted
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = f"00-{TRACE}-b7ad6b7169203331-01"
@@ -176,7 +177,7 @@ def test_a_collector_that_is_away_holds_nothing_up_and_is_told_of_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
-    monkeypatch.setattr(tracing, "SEND_WITHIN_S", 0.1)
+    monkeypatch.setattr(tracing, "SEND_WITHIN_S", 1.5)
     tracing.setup("test", f"http://127.0.0.1:{free_port()}")
     try:
         until = time.monotonic() + 10
@@ -190,3 +191,18 @@ def test_a_collector_that_is_away_holds_nothing_up_and_is_told_of_once(
         tracing.shutdown()
     (said,) = caplog.messages
     assert "the collector of the traces does not answer: nothing answers there" in said
+
+
+def test_a_collector_that_refuses_is_told_with_its_reason(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
+    with scripted(*[Reply(404)] * 20) as server:
+        tracing.setup("test", server.url)
+        try:
+            with tracing.span("page"):
+                pass
+        finally:
+            tracing.shutdown()
+    (said,) = caplog.messages
+    assert "404" in said and "refused" not in said

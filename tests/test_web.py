@@ -131,7 +131,10 @@ def words(call: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node here")
+needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node here")
+
+
+@needs_node
 @pytest.mark.parametrize(
     ("call", "said"),
     [
@@ -147,3 +150,46 @@ def words(call: str) -> str:
 )
 def test_figures_are_told_in_words(call: str, said: str) -> None:
     assert words(call) == said
+
+
+def run(folder: Path, script: str) -> list[str]:
+    """The lines that a script prints which imports modules of the page."""
+    shutil.copytree(WEB, folder, dirs_exist_ok=True)
+    (folder / "package.json").write_text('{"type": "module"}')
+    (folder / "script.js").write_text(script)
+    done = subprocess.run(
+        [str(shutil.which("node")), "script.js"], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return done.stdout.splitlines()
+
+
+@needs_node
+@pytest.mark.parametrize(("status", "said"), [(204, "removed"), (404, "removed"), (410, "removed"), (503, "kept")])
+def test_a_job_that_is_gone_can_be_removed_from_the_page(tmp_path: Path, status: int, said: str) -> None:
+    script = f"""
+        import * as api from "./api.js";
+        globalThis.fetch = async () => new Response(null, {{ status: {status} }});
+        console.log(await api.forget("id").then(() => "removed", () => "kept"));
+    """
+    assert run(tmp_path, script) == [said]
+
+
+@needs_node
+def test_a_key_that_no_header_can_hold_is_asked_for_again(tmp_path: Path) -> None:
+    """A browser throws at such a header, which looks like a server that is away, and the key was kept."""
+    script = """
+        import { anotherKey, theKey } from "./key.js";
+        const parts = {};
+        globalThis.document = { getElementById: (id) => (parts[id] ??= { focus() {} }) };
+        const asked = anotherKey("");
+        for (const given of ["ck_\u2026", "ck_good"]) {
+          parts.key.value = given;
+          parts["key-form"].onsubmit({ preventDefault() {} });
+          await new Promise((resolve) => { setTimeout(resolve); });
+          console.log(theKey() || parts["key-reason"].textContent);
+        }
+        await asked;
+    """
+    refused, taken = run(tmp_path, script)
+    assert "does not take this key" in refused
+    assert taken == "ck_good"

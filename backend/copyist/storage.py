@@ -10,7 +10,7 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cached_property
@@ -53,12 +53,20 @@ def file_key(sha256: str) -> str:
 
 def picture_key(sha256: str, page: int) -> str:
     """The key of the JPEG of one page."""
-    return f"pictures/{sha256[:2]}/{sha256}/{page}.jpg"
+    return f"{_pictures(sha256)}{page}.jpg"
+
+
+def _pictures(sha256: str) -> str:
+    return f"pictures/{sha256[:2]}/{sha256}/"
 
 
 def result_key(job_id: str, changes: int, extension: str) -> str:
     """The key of a result that is kept, made when the job had seen so many changes."""
-    return f"results/{job_id}/{changes}.{extension}"
+    return f"{_results(job_id)}{changes}.{extension}"
+
+
+def _results(job_id: str) -> str:
+    return f"results/{job_id}/"
 
 
 class Storage:
@@ -98,7 +106,7 @@ class Storage:
             return bytes(obstore.get(self._store, key).bytes())
         return None
 
-    def open(self, key: str) -> tuple[int, Iterator[bytes]] | None:
+    def open(self, key: str) -> tuple[int, Generator[bytes]] | None:
         """The size of the blob under ``key`` and its bytes, some at a time, or ``None``."""
         with suppress(*NOT_THERE), _in_our_words():
             found = obstore.get(self._store, key)
@@ -121,14 +129,23 @@ class Storage:
     def delete_file(self, sha256: str) -> None:
         """Delete an uploaded file and all pictures of its pages."""
         self.delete(file_key(sha256), *self.pictures_of(sha256))
+        self._drop_folder(_pictures(sha256))
 
     def pictures_of(self, sha256: str) -> list[str]:
         """Keys of all page pictures of one file."""
-        return self._under(f"pictures/{sha256[:2]}/{sha256}/")
+        return self._under(_pictures(sha256))
 
-    def delete_results(self, job_id: str) -> None:
-        """Delete all results that are kept of a job."""
-        self.delete(*self._under(f"results/{job_id}/"))
+    def delete_results(self, job_id: str, *, but: int | None = None) -> None:
+        """Delete all results that are kept of a job, ``but`` those made when it had seen so many changes."""
+        stay = None if but is None else result_key(job_id, but, "")
+        self.delete(*(key for key in self._under(_results(job_id)) if stay is None or not key.startswith(stay)))
+        self._drop_folder(_results(job_id))
+
+    def _drop_folder(self, prefix: str) -> None:
+        """Of a local store, drop a folder in which nothing is left; obstore leaves one behind for each job."""
+        if self._root is not None:
+            with suppress(OSError):
+                (self._root / prefix).rmdir()
 
     def _under(self, prefix: str) -> list[str]:
         with _in_our_words():

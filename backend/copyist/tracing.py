@@ -79,26 +79,26 @@ def setup(service_name: str, endpoint: str) -> None:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    # It tells of every single try; ours says once that the collector is away.
-    logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
     exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=SEND_WITHIN_S)
     start(service_name, BatchSpanProcessor(cast("SpanExporter", _Told(exporter))))
 
 
 class _Told:
-    """An exporter that says in the log when the collector of the traces is away, and when it is back."""
+    """An exporter that says in the log when the collector of the traces is away, and why, and when it is back."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
         self._trouble = Trouble(log, "the collector of the traces")
+        self._heard = _FirstWords()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send them; those that cannot be sent are lost."""
+        self._heard.words = ""
         result = self._exporter.export(spans)
         if result.name == "SUCCESS":
             self._trouble.over()
         else:
-            self._trouble.met(ConnectionRefusedError("Connection refused"))
+            self._trouble.met(RuntimeError(self._heard.words))
         return result
 
     def shutdown(self) -> None:
@@ -108,6 +108,20 @@ class _Told:
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Wait for what is on its way."""
         return self._exporter.force_flush(timeout_millis)
+
+
+class _FirstWords(logging.Handler):
+    """Keeps what the library tells of its single tries from the log, and hears why: it says so nowhere else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = ""
+        exporters = logging.getLogger("opentelemetry.exporter")
+        exporters.handlers, exporters.propagate = [self], False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Remember a line, if it is the first: the others only tell that it was tried again."""
+        self.words = self.words or record.getMessage()
 
 
 def start(service_name: str, processor: SpanProcessor) -> None:

@@ -18,7 +18,7 @@ KEEP_DAYS = 0.00005
 
 def await_gone(service: Service, job_id: str, seconds: float = 30) -> None:
     until = time.monotonic() + seconds
-    while service.client.get(f"/api/jobs/{job_id}").status_code != 404:
+    while service.client.get(f"/api/jobs/{job_id}").status_code != 410:
         assert time.monotonic() < until, "the job is still there"
         time.sleep(0.1)
 
@@ -34,7 +34,7 @@ def test_jobs_go_when_their_time_is_over(start: Start, own_samples: Path, tmp_pa
     for job in (alone, shared):
         await_gone(service, job["id"])
     for path in ("/pages/1", "/result.txt"):
-        assert service.client.get(f"/api/jobs/{alone['id']}{path}").status_code == 404
+        assert service.client.get(f"/api/jobs/{alone['id']}{path}").status_code == 410
     kept = service.client.get(f"/api/jobs/{waiting}").json()
     assert (kept["status"], kept["expires_at"]) == ("processing", None)
     keys = {path: storage.file_key(hashlib.sha256(path.read_bytes()).hexdigest()) for path in (scan, letter)}

@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
+from copyist.db import jobs
 from copyist.db.session import Database
+from copyist.db.states import JobStatus
+from copyist.db.tables import Job
 from tests.api import worked
 from tests.api.conftest import Ask
 from tests.api.test_jobs import body, png
@@ -83,6 +86,20 @@ def test_a_batch_is_cancelled_and_then_forgotten_with_its_jobs(ask: Ask, rows: D
     assert ask("DELETE", batch["links"]["self"]).status_code == 204
     assert ask("GET", batch["links"]["self"]).status_code == 404
     assert body(ask("GET", "/api/jobs"))["jobs"] == []
+
+
+def test_a_job_that_goes_by_itself_is_in_nobodys_way(ask: Ask, rows: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = send(ask, ("a.png", png()), ("b.png", png(3)))
+    gone, _ = job_ids(ask, batch)
+    for job_id in (gone, gone):
+        ask("DELETE", f"/api/jobs/{job_id}")
+    with rows.read() as session:
+        before = [Job(id=gone, status=JobStatus.PENDING), *jobs.newest(session, limit=9)]
+    with monkeypatch.context() as late:
+        late.setattr("copyist.api.batches._jobs", lambda *_: iter(before))
+        assert ask("DELETE", batch["links"]["self"]).status_code == 202
+        before[0].status = before[1].status = JobStatus.CANCELLED
+        assert ask("DELETE", batch["links"]["self"]).status_code == 204
 
 
 def test_an_empty_batch_has_no_result_and_can_be_forgotten(ask: Ask) -> None:

@@ -191,6 +191,7 @@ def test_a_conversion_that_takes_long_is_a_504_and_goes_on(serve: Start) -> None
         ({"page_range": ["2", str(TO_THE_END)]}, {"pages": "2-"}),
         ({"page_range": ["1", "20"]}, {"pages": "1-2"}),
         ({"document_timeout": "12.5"}, {"time_limit": 12.5}),
+        ({"document_timeout": "1e300"}, {"time_limit": None}),
         ({"ocr_engine": "ocrmac", "ocr_preset": "auto", "picture_description_api": "{}"}, {"engine": None}),
         ({"ocr_engine": "tesseract"}, {"engine": None}),
     ],
@@ -204,6 +205,31 @@ def test_options_become_the_houses_own_and_unknown_ones_do_no_harm(
     job = service("GET", f"/api/jobs/{answer.json()['task_id']}").json()
     assert job["options"] | expected == job["options"]
     assert job["warnings"] == []
+
+
+def test_doclings_client_is_told_to_ask_for_the_document_itself(serve: Start) -> None:
+    """It asks for an address first, and goes on only where it finds these words (``docling.service_client``)."""
+    service = serve(works=False)
+    source = {"kind": "file", "base64_string": in_base64(picture()), "filename": "note.png"}
+    wish = {"sources": [source], "target": {"kind": "presigned_url"}}
+    answers = (
+        convert(service, pdf(), "/v1/convert/file/async", target_type="presigned_url"),
+        service("POST", "/v1/convert/source/async", json=wish),
+    )
+    for answer in answers:
+        assert_problem(answer, 422, "no_artifact_storage")
+        assert "artifact storage to be configured" in answer.json()["detail"].lower()
+
+
+def test_the_end_of_a_range_is_cut_for_pictures_and_sources_too(serve: Start) -> None:
+    service = serve(works=False)
+    task = service("POST", "/v1/convert/file/async", files={"files": picture()}, data={"page_range": ["1", "9"]}).json()
+    assert service("GET", f"/api/jobs/{task['task_id']}").json()["options"]["pages"] == "1-1"
+    for content, pages in ((pdf((200, 300), (200, 301)), "2-2"), (b"%PDF-1.7 broken", "2-9")):
+        source = {"kind": "file", "base64_string": in_base64(content), "filename": "a.pdf"}
+        wish = {"options": {"page_range": [2, 9]}, "sources": [source]}
+        task = service("POST", "/v1/convert/source/async", json=wish).json()
+        assert service("GET", f"/api/jobs/{task['task_id']}").json()["options"]["pages"] == pages
 
 
 def test_an_engine_that_is_ready_is_taken_and_a_language_that_is_not_is_told(serve: Start) -> None:
@@ -271,7 +297,8 @@ def test_sources_come_as_base64_or_by_address(serve: Start) -> None:
         wish = {"sources": [{"kind": "http", "url": url}]}
         for path in ("/v1/convert/source", "/v1/convert/source/async"):
             assert service("POST", path, json=wish).status_code == code
-    for empty in ({}, {"sources": []}, {"sources": [{"kind": "s3"}]}):
+    refused: tuple[dict[str, Any], ...] = ({}, {"sources": []}, {"sources": [{"kind": "s3"}]})
+    for empty in refused:
         assert_problem(service("POST", "/v1/convert/source", json=empty), 422, "invalid_request")
 
 
@@ -299,7 +326,7 @@ def test_who_hangs_up_cancels_the_task(serve: Start) -> None:
 def test_version_and_health_are_there(serve: Start) -> None:
     service = serve(works=False)
     assert service("GET", "/version").json().keys() == {"copyist"}
-    assert service("GET", "/health", headers={"Accept": "application/json"}).json()["status"] == "ok"
+    assert service("GET", "/health").json()["status"] == "ok"
 
 
 # What docling-core's schema 1.4.0 allows an item to have, and demands.

@@ -89,6 +89,17 @@ def test_what_is_no_picture_is_refused_and_nothing_is_fetched(serve: Start, imag
     assert_problem(recognize(service, image), status, code)
 
 
+@pytest.mark.parametrize(
+    ("sent", "field"), [({"json": {}}, "image"), ({"json": {"image": 5}}, "image"), ({"content": b"{"}, "body")]
+)
+def test_json_without_a_picture_is_told_so_and_not_to_send_a_form(
+    serve: Start, sent: dict[str, Any], field: str
+) -> None:
+    answer = serve(works=False)("POST", "/recognize", headers={"Content-Type": "application/json"}, **sent)
+    assert_problem(answer, 422, "invalid_request")
+    assert answer.json()["detail"] == f"Check these fields: {field}."
+
+
 def test_a_formula_that_takes_long_goes_on(serve: Start) -> None:
     plugins = (f"{ENGINES}Thoughtful",)
     service = serve(ocr_plugins=plugins, ocr_fallback=("thoughtful", "mock"), wait_max_s=0.2)

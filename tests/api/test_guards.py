@@ -264,6 +264,7 @@ def test_only_names_of_this_machine_are_answered_to(ask: Ask) -> None:
     assert status(ask, "/api/jobs", "localhost", "evil.example") == 421
     for path in ("/livez", "/health"):
         assert status(ask, path, "api:8000") == 200
+    assert status(ask, "/metrics", "api:8000") == 421
 
 
 @with_settings(api_keys="required")

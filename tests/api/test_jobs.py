@@ -14,9 +14,13 @@ from typing import Any
 import httpx
 import pytest
 from PIL import Image
-from sqlalchemy import update
+from sqlalchemy import event, update
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import Pool
 
-from copyist.db import jobs
+from copyist.api import uploads
+from copyist.api.service import Paces
+from copyist.db import idempotency, jobs
 from copyist.db.session import Database
 from copyist.db.tables import IdempotencyKey, now
 from copyist.errors import WorkerCrashed
@@ -107,7 +111,9 @@ def test_a_request_that_failed_leaves_its_key_free(ask: Ask) -> None:
     assert submit(ask, headers=key).status_code == 202
 
 
-def test_a_job_whose_answer_was_lost_with_its_process_is_the_answer(ask: Ask, rows: Database) -> None:
+def test_a_job_whose_answer_was_lost_with_its_process_is_the_answer(
+    ask: Ask, rows: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     key = {"Idempotency-Key": "lost"}
     first = body(submit(ask, headers=key))
     with rows.write() as session:
@@ -116,9 +122,47 @@ def test_a_job_whose_answer_was_lost_with_its_process_is_the_answer(ask: Ask, ro
     with rows.write() as session:
         session.execute(update(IdempotencyKey).values(resource="no job"))
     assert submit(ask, headers=key).json()["code"] == "idempotency_in_flight"
-    with rows.write() as session:
-        session.execute(update(IdempotencyKey).values(until=now() - timedelta(seconds=1)))
+    monkeypatch.setattr(idempotency, "now", lambda: now() + idempotency.IN_FLIGHT)
     assert body(submit(ask, headers=key))["id"] != first["id"]
+
+
+def test_a_job_stays_the_answer_when_its_process_died_over_it_long_ago(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = {"Idempotency-Key": "died"}
+    with monkeypatch.context() as died:
+        died.setattr(idempotency, "done", lambda *_: None)
+        first = body(submit(ask, headers=key))
+    for hours, is_first in ((23, True), (25, False)):
+        monkeypatch.setattr(idempotency, "now", lambda hours=hours: now() + timedelta(hours=hours))
+        assert (body(submit(ask, headers=key))["id"] == first["id"]) is is_first
+
+
+def test_a_job_that_was_made_is_the_answer_even_where_its_own_request_failed(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = {"Idempotency-Key": "half"}
+    with monkeypatch.context() as broken:
+        broken.setattr(uploads, "send", lambda *_: (_ for _ in ()).throw(OSError("away")))
+        assert submit(ask, headers=key).status_code == 500
+    again = body(submit(ask, headers=key))
+    assert [job["id"] for job in body(ask("GET", "/api/jobs"))["jobs"]] == [again["id"]]
+
+
+def test_deleting_a_job_frees_its_key(ask: Ask) -> None:
+    key = {"Idempotency-Key": "deleted"}
+    first = body(submit(ask, headers=key))
+    for _ in range(2):
+        ask("DELETE", f"/api/jobs/{first['id']}")
+    assert body(submit(ask, headers=key))["id"] != first["id"]
+
+
+def test_a_key_of_a_job_is_none_of_a_batch_and_none_is_empty(ask: Ask) -> None:
+    key = {"Idempotency-Key": "both"}
+    submit(ask, headers=key)
+    batch = ask("POST", "/api/batches", files=[("file", ("a.png", png()))], headers=key)
+    assert (batch.status_code, batch.json()["code"]) == (422, "idempotency_conflict")
+    assert submit(ask, headers={"Idempotency-Key": ""}).json()["code"] == "invalid_request"
 
 
 def test_two_requests_with_one_key_at_once_make_one_job(ask: Ask) -> None:
@@ -211,6 +255,20 @@ def test_pages_that_are_skipped_are_events_one_by_one(ask: Ask, rows: Database) 
     assert len(ids) == 4
 
 
+def test_a_stream_ends_when_the_database_goes_away(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    job_id = body(submit(ask))["id"]
+
+    def away(*_: object) -> None:
+        raise OperationalError("", None, OSError())
+
+    monkeypatch.setattr("copyist.api.events.changes_of", away)
+    stream = ask("GET", f"/api/jobs/{job_id}/events")
+    assert [name for _, name, _ in events(stream)] == ["job"]
+    assert "Traceback" not in caplog.text
+
+
 # --- lists -----------------------------------------------------------------------------------------------------------
 
 
@@ -233,6 +291,60 @@ def test_a_list_is_filtered_by_state_name_time_and_metadata(ask: Ask) -> None:
     assert listed(ask, f"created_after={moment}") == ["july.png", "june.png"]
     assert listed(ask, f"created_before={moment}") == []
     assert ask("GET", "/api/jobs?metadata=shelf").status_code == 422
+
+
+def test_a_list_takes_whatever_a_client_may_have_put_into_its_metadata(ask: Ask) -> None:
+    for labels in ({"ok": True, "n": 1.5}, {"ok": 1, "nul": "\0"}):
+        submit(ask, metadata=json.dumps(labels))
+    for query, count in (("ok:true", 1), ("n:1.5", 1), ("other:x", 0)):
+        assert len(listed(ask, f"metadata={query}")) == count, query
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "filename=%00",
+        "batch=%00",
+        "created_after=0001-01-01T00:00:00%2B14:00",
+        "created_before=9999-12-31T23:00:00-14:00",
+    ],
+)
+def test_a_filter_that_can_be_of_no_row_is_refused(ask: Ask, query: str) -> None:
+    response = ask("GET", f"/api/jobs?{query}")
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_request")
+
+
+def test_a_list_says_of_each_job_how_many_are_ahead(ask: Ask) -> None:
+    for priority in ("normal", "batch", "interactive", "normal"):
+        submit(ask, priority=priority)
+    listed = body(ask("GET", "/api/jobs"))["jobs"]
+    assert [job["queue_position"] for job in listed] == [2, 0, 3, 1]
+    assert [body(ask("GET", job["links"]["self"]))["queue_position"] for job in listed] == [2, 0, 3, 1]
+
+
+def test_who_looks_at_a_job_takes_one_connection_and_not_two(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as there are would wait for each other's second one, and all of them fail."""
+    monkeypatch.setattr(Paces, "FRESH_S", 0.0)
+    job_id = body(submit(ask))["id"]
+    out, most = 0, 0
+
+    def taken(*_: object) -> None:
+        nonlocal out, most
+        out += 1
+        most = max(most, out)
+
+    def given_back(*_: object) -> None:
+        nonlocal out
+        out -= 1
+
+    event.listen(Pool, "checkout", taken)
+    event.listen(Pool, "checkin", given_back)
+    try:
+        assert ask("GET", f"/api/jobs/{job_id}").status_code == 200
+    finally:
+        event.remove(Pool, "checkout", taken)
+        event.remove(Pool, "checkin", given_back)
+    assert most == 1
 
 
 def test_a_list_goes_on_by_its_link(ask: Ask) -> None:
@@ -290,7 +402,7 @@ def test_a_job_that_expired_is_gone_and_one_that_was_deleted_was_never_there(ask
     for job_id in (expired, deleted):
         ask("POST", f"/api/jobs/{job_id}/cancel")
     with rows.write() as session:
-        jobs.forget(session, expired, blobs=Nothing(), remember=True)
+        assert jobs.expire(session, expired, timedelta(microseconds=1), blobs=Nothing())
     assert ask("DELETE", f"/api/jobs/{deleted}").status_code == 204
     for path in ("", "/result.txt", "/pages/1", "/events"):
         gone = ask("GET", f"/api/jobs/{expired}{path}")

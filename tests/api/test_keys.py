@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import httpx
@@ -18,6 +19,7 @@ from copyist.db.tables import ApiKey, now
 from copyist.errors import Unavailable
 from copyist.settings import Settings
 from tests.api.conftest import Ask, MakeKey, with_settings
+from tests.api.test_jobs import png
 from tests.servers import free_port
 
 OPEN = {"/livez", "/readyz", "/health", "/version"} | {"/status", "/model/info"}  # The last two as their seed has them.
@@ -200,3 +202,23 @@ def test_the_docs_of_an_open_service_say_that_no_key_is_needed(ask: Ask) -> None
     for _ in range(2):
         document = ask("GET", "/openapi.json").json()
         assert document["paths"]["/api/keys"]["get"]["security"].count({}) == 1
+
+
+@with_keys
+def test_a_stream_ends_when_its_key_is_revoked(
+    ask: Ask, make_key: MakeKey, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Keyring, "FRESH_S", 0.1)
+    key = make_key()
+    job = ask("POST", "/api/jobs", files={"file": ("a.png", png())}, **sent(key)).json()
+    with ThreadPoolExecutor(1) as pool:
+        stream = pool.submit(ask, "GET", job["links"]["events"], **sent(key))
+        with pytest.raises(TimeoutError):
+            stream.result(1.5)
+        expire(settings, revoked_at=now())
+        assert stream.result(10).status_code == 200
+
+
+def test_a_key_cannot_expire_when_no_calendar_has_it(ask: Ask) -> None:
+    response = ask("POST", "/api/keys", json={"name": "late", "expires_at": "9999-12-31T23:59:59-12:00"})
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_request")

@@ -235,6 +235,30 @@ def test_requests_are_told_by_route_and_never_by_id(ask: Ask, method: str, path:
     assert "8d7f4f0e" not in told.text
 
 
+def test_an_upload_that_waits_is_told_apart(ask: Ask) -> None:
+    before = scrape(ask).requests("POST", "/api/jobs?wait", 400)
+    assert ask("POST", "/api/jobs", headers={"Prefer": "wait=1"}).status_code == 400
+    assert scrape(ask).requests("POST", "/api/jobs?wait", 400) == before + 1
+
+
+def test_a_route_of_a_router_within_a_router_is_told_whole(ask: Ask) -> None:
+    before = scrape(ask).requests("POST", "/api/upload/", 400)
+    assert ask("POST", "/api/upload/").status_code == 400
+    assert scrape(ask).requests("POST", "/api/upload/", 400) == before + 1
+
+
+def test_what_was_not_counted_yet_is_0_so_that_its_first_is_a_growth(ask: Ask, redis_url: str) -> None:
+    assert scrape(ask).value("ocr_jobs_total", state="failed") == 0
+    assert scrape(ask).value("ocr_pages_total", engine="none", outcome="failed") == 0
+    count_some(redis_url)
+    told = scrape(ask)
+    assert told.value("ocr_jobs_total", state="completed") == 1
+    engines = {dict(labels)["engine"] for name, labels in told._values if name == "ocr_pages_total"} - {"none"}
+    assert engines
+    for engine in engines:
+        assert told.value("ocr_pages_total", engine=engine, outcome="failed") is not None
+
+
 def test_a_request_that_fails_or_is_refused_is_told(db: Database, ask: Ask) -> None:
     before = scrape(ask)
     with db.write() as session:

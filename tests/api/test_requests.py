@@ -102,6 +102,15 @@ def test_a_request_leaves_one_line(db: Database, ask: Ask, lines: Callable[[], l
     }
 
 
+@pytest.mark.parametrize("path", ["/v1/result/{}", "/api/status/{}/"])
+def test_a_line_names_the_job_whatever_an_old_client_calls_it(
+    db: Database, ask: Ask, lines: Callable[[], list[dict[str, Any]]], path: str
+) -> None:
+    job_id = make_job(db)
+    ask("GET", path.format(job_id))
+    assert [line["job"] for line in lines()] == [job_id]
+
+
 def test_what_changes_something_or_goes_wrong_is_worth_a_line(
     ask: Ask, lines: Callable[[], list[dict[str, Any]]]
 ) -> None:

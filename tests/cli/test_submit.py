@@ -14,7 +14,7 @@ import pytest
 
 from tests.cli.conftest import ENVIRONMENT, Run
 from tests.servers import free_port, process_environment
-from tests.test_client import problem, scripted
+from tests.test_client import Reply, job_body, problem, scripted
 
 LINE = "A line that was read\n"
 
@@ -85,6 +85,14 @@ def test_a_key_is_sent_and_never_shown(copyist: Run, own_samples: Path, by_name:
     # What keeps everybody out is said once, not for each file.
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "Because of unauthorized.\n")
     assert [headers["X-API-Key"] for _, _, headers, _ in server.asked] == ["ck_secret"]
+
+
+def test_jobs_that_are_given_up_are_told(copyist: Run, own_samples: Path) -> None:
+    files = (own_samples / "note.png", own_samples / "scan.pdf")
+    with scripted(Reply(202, job_body()), problem(401, "unauthorized")) as server:
+        done = copyist("submit", "--url", server.url, *files)
+    assert done.returncode == 1
+    assert f"{server.url}/api/jobs/j" in done.stderr
 
 
 def test_a_key_that_is_none_is_not_shown_either(copyist: Run, own_samples: Path) -> None:

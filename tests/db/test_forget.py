@@ -203,20 +203,51 @@ def test_a_job_with_a_time_of_its_own_is_over_by_that_alone(db: Database, make_j
         assert [job_id for _, job_id in jobs.over_since(session, now(), limit=9)] == [usual]
 
 
-def test_the_results_of_a_job_go_with_it_and_an_empty_batch_with_its_last(db: Database, make_job: MakeJob) -> None:
-    first, last = make_job(), make_job()
+def test_the_results_of_a_job_go_with_it(db: Database, make_job: MakeJob) -> None:
+    job_id = read_job(make_job, db)
     dropped: list[str] = []
-    batch_id = str(uuid4())
+    with db.write() as session:
+        jobs.forget(session, job_id, blobs=Bytes(delete_results=dropped.append))
+    assert dropped == [job_id]
+
+
+def test_a_batch_goes_when_it_is_empty_but_not_while_it_is_being_filled(db: Database, make_job: MakeJob) -> None:
+    """The first of its jobs may be forgotten before the second is made."""
+    job_id, batch_id = make_job(), str(uuid4())
+    with db.write() as session:
+        batch = batches.create(session, batch_id=batch_id, owner="", labels={})
+        jobs.get(session, job_id).batch_id = batch_id
+        jobs.cancel(session, job_id)
+        batch.created_at = now() - timedelta(days=2)
+    for left in (1, 0):
+        with db.write() as session:
+            batches.forget_old(session)
+        assert count(db, Batch) == left
+        if left:
+            forget(db, job_id)
     with db.write() as session:
         batches.create(session, batch_id=batch_id, owner="", labels={})
-        for job_id in (first, last):
-            jobs.get(session, job_id).batch_id = batch_id
+        batches.forget_old(session)
+    assert count(db, Batch) == 1
+
+
+def test_a_job_that_was_read_again_before_it_could_be_deleted_stays(db: Database, make_job: MakeJob) -> None:
+    """Who deletes has a list of what was over some time ago."""
+    again, brief = make_job(), make_job()
+    with db.write() as session:
+        jobs.get(session, brief).keep_days = 1e-9
+        for job_id in (again, brief):
             jobs.cancel(session, job_id)
-    for left, job_id in ((1, first), (0, last)):
-        with db.write() as session:
-            jobs.forget(session, job_id, blobs=Bytes(delete_results=dropped.append))
-        assert count(db, Batch) == left
-    assert dropped == [first, last]
+        jobs.get(session, again).finished_at = now() - timedelta(days=2)
+    keep = timedelta(days=1)
+    with db.write() as session:
+        jobs.retry(session, again)
+        assert not jobs.expire(session, again, keep, blobs=Bytes()), "it is open"
+    with db.write() as session:
+        jobs.cancel(session, again)
+        assert not jobs.expire(session, again, keep, blobs=Bytes()), "it has only just ended"
+        assert jobs.expire(session, brief, keep, blobs=Bytes())
+        assert not jobs.expire(session, brief, keep, blobs=Bytes()), "it is gone"
 
 
 def test_an_open_job_is_not_forgotten(db: Database, make_job: MakeJob) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import re
 import shutil
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 from xml.etree import ElementTree
 
 import pikepdf
@@ -22,6 +25,8 @@ from copyist.engines.base import EngineSettings, ReadOptions
 from copyist.engines.tesseract import Tesseract
 from copyist.errors import CopyistError, DamagedFile, Encrypted, NoPages
 from copyist.exports import pdf, text
+from copyist.exports.pdf_file import PdfWriter
+from copyist.exports.pdf_underlay import without_invisible_text
 from copyist.media import MediaKind, sniff_file
 from copyist.pipeline.flow import read_with
 from copyist.pipeline.render import PageSource
@@ -271,6 +276,25 @@ def test_only_the_pages_asked_for_are_in_it(tmp_path: Path) -> None:
         assert (len(opened.pages), str(opened.docinfo["/Title"])) == (2, "Whole")
 
 
+@pytest.mark.parametrize("numbers", [[1, 2], [2]])
+def test_what_pages_inherit_stays(tmp_path: Path, numbers: list[int]) -> None:
+    path = blank_pdf(tmp_path / "a.pdf", pages=2)
+    with pikepdf.open(path, allow_overwriting_input=True) as made:
+        tree = made.Root.Pages
+        tree.Resources = pikepdf.Dictionary(Font=pikepdf.Dictionary(F=HELVETICA))
+        tree.MediaBox, tree.Rotate = [0, 0, 400, 600], 90
+        for each in made.pages:
+            del each.obj["/Resources"], each.obj["/MediaBox"]
+            each.Contents = made.make_stream(b"BT /F 20 Tf 50 300 Td (seen) Tj ET")
+        made.save(path)
+    pages = [one for one in with_word(path, MediaKind.PDF).pages if one.number in numbers]
+    found = searchable(path, Document(pages=tuple(pages)), numbers)
+    assert extracted(found).split() == [said for number in numbers for said in (f"word{number}", "seen")]
+    with pikepdf.open(io.BytesIO(found)) as opened:
+        for one in opened.pages:
+            assert (list(map(int, one.mediabox)), int(one.obj.Rotate)) == ([0, 0, 400, 600], 90)
+
+
 def test_pages_may_share_their_resources(tmp_path: Path) -> None:
     path = blank_pdf(tmp_path / "a.pdf", pages=2)
     with pikepdf.open(path, allow_overwriting_input=True) as made:
@@ -282,7 +306,8 @@ def test_pages_may_share_their_resources(tmp_path: Path) -> None:
     assert extracted(searchable(path, with_word(path, MediaKind.PDF))).split() == ["word1", "word2"]
 
 
-def test_a_second_reading_takes_the_place_of_the_first(tmp_path: Path) -> None:
+@pytest.mark.parametrize("inherited", [False, True])
+def test_a_second_reading_takes_the_place_of_the_first(tmp_path: Path, inherited: bool) -> None:
     path = blank_pdf(tmp_path / "a.pdf")
     with pikepdf.open(path, allow_overwriting_input=True) as made:
         form = made.make_stream(
@@ -292,7 +317,8 @@ def test_a_second_reading_takes_the_place_of_the_first(tmp_path: Path) -> None:
             BBox=[0, 0, 400, 600],
             Resources=pikepdf.Dictionary(Font=pikepdf.Dictionary(F=HELVETICA)),
         )
-        made.pages[0].obj.Resources = pikepdf.Dictionary(
+        del made.pages[0].obj["/Resources"]
+        (made.Root.Pages if inherited else made.pages[0].obj).Resources = pikepdf.Dictionary(
             Font=pikepdf.Dictionary(F=HELVETICA), XObject=pikepdf.Dictionary(Old=form)
         )
         made.pages[0].Contents = made.make_stream(
@@ -306,6 +332,38 @@ def test_a_second_reading_takes_the_place_of_the_first(tmp_path: Path) -> None:
     twice = searchable(again, with_word(again, MediaKind.PDF, "second"))
     assert extracted(once).split() == ["first1", "seen", "bothsides"]
     assert extracted(twice).split() == ["second1", "seen", "bothsides"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"BT 3 Tr [(a(b)\\))-20<41>]TJ ET", b"BT 3 Tr  ET"),
+        (b"BT % (no) Tj\n3 Tr(x)' ET", b"BT % (no) Tj\n3 Tr ET"),
+        (b"BI /W 1 ID 3 Tr (x) Tj\x00( EI BT 3 Tr /A<</B[true]>>BDC(x)Tj ET", None),
+        (b"BT 3 Tr (x) Tj ET )", b""),
+        (b"BT 3 Tr (x Tj ET", b""),
+    ],
+)
+def test_content_but_for_invisible_text_stays_to_the_byte(before: bytes, after: bytes | None) -> None:
+    after = before.replace(b"(x)Tj ET", b" ET") if after is None else after
+    with pikepdf.new() as made:
+        shown = pikepdf.Dictionary(Contents=made.make_stream(before))
+        assert (without_invisible_text(shown, pikepdf.Dictionary()) or b"").strip() == after
+
+
+def test_a_small_file_that_unpacks_to_much_costs_no_memory(tmp_path: Path) -> None:
+    path = blank_pdf(tmp_path / "a.pdf")
+    with pikepdf.open(path, allow_overwriting_input=True) as made:
+        much = zlib.compress(b"BT 3 Tr ET" + b"q Q\n" * 100_000_000)
+        made.pages[0].Contents = made.make_stream(b"")
+        made.pages[0].Contents.write(much, filter=pikepdf.Name.FlateDecode)
+        made.save(path, stream_decode_level=pikepdf.StreamDecodeLevel.none)
+    with pikepdf.open(path) as made:
+        shown, before = made.pages[0].obj, getrusage(RUSAGE_SELF).ru_maxrss
+        assert without_invisible_text(shown, pikepdf.Dictionary()) is None
+        with pytest.raises(pikepdf.PdfError):
+            shown.Contents.read_bytes()
+    assert getrusage(RUSAGE_SELF).ru_maxrss - before < 100_000
 
 
 @pytest.mark.parametrize(
@@ -395,6 +453,17 @@ def test_fax_pages_stay_black_and_white(tmp_path: Path) -> None:
     with picture(searchable(path, with_word(path, MediaKind.TIFF)), 3) as (found, size):
         assert found.BitsPerComponent == 1
         assert size == pytest.approx([1728 / 204 * 72, 2200 / 98 * 72], abs=1)
+
+
+def test_a_full_disk_is_no_fault_of_the_picture(own_samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = own_samples / "exif.jpg"
+    document = with_word(path, MediaKind.JPEG)
+    monkeypatch.setattr(PdfWriter, "put_stream", full)
+    with pytest.raises(OSError, match="No space"):
+        searchable(path, document)
 
 
 # --- how much it costs ------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import zipfile
 from typing import IO
@@ -83,11 +84,12 @@ def test_a_reason_for_people_is_given_as_it_is(write: Write) -> None:
     assert FileGone.template in inside.read("note.failed.txt").decode()
 
 
-def test_what_may_work_later_is_no_archive(write: Write) -> None:
+@pytest.mark.parametrize("error", [Unavailable(what="The storage"), OSError(errno.ENOSPC, "No space left on device")])
+def test_what_may_work_later_is_no_archive(write: Write, error: Exception) -> None:
     def later(material: Material, into: IO[bytes]) -> None:
-        raise Unavailable(what="The storage")
+        raise error
 
-    with pytest.raises(Unavailable):
+    with pytest.raises(type(error)):
         packed(write("one"), {"txt": works, "pdf": later})
 
 

@@ -231,6 +231,24 @@ def test_a_receiver_that_is_slow_is_given_up_and_holds_nobody_up(here: Context, 
 
 
 @on_one_database
+def test_an_owner_whose_receivers_are_all_silent_holds_up_no_other(
+    here: Context, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "AT_ONCE", 4)
+    monkeypatch.setattr(sending, "AT_ONCE_PER_OWNER", 3)
+    monkeypatch.setattr(sending, "LOOK_AT", 4)
+    with receiving() as quick:
+        for _ in range(9):
+            put(here, f"{receiver.url}/hold", "slow")
+        other = put(here, quick.url, "other")
+        began = time.monotonic()
+        with delivering(here, (60,)):
+            assert ended(here, other).status == "delivered"
+            assert time.monotonic() - began < 2, "it waited for the silent ones"
+            receiver.hold.set()
+
+
+@on_one_database
 def test_only_so_many_are_sent_at_once(here: Context, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sending, "AT_ONCE", 3)
     sent = [put(here, f"{receiver.url}/hold") for _ in range(5)]

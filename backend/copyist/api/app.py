@@ -124,7 +124,7 @@ def _service(settings: Settings) -> Service:
         bell=Bell(settings.redis_url),
         engines=KnownEngines(database),
         opening=Opening(database, settings.database),
-        paces=Paces(database),
+        paces=Paces(),
         keys=Keyring(database),
         quotas=Quotas(settings.redis_url),
         open_jobs=OpenJobs(database, settings.max_open_jobs),

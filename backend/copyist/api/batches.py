@@ -6,13 +6,13 @@ import json
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import IO, Annotated, Any
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import StreamingResponse
 
 from copyist import exports
 from copyist.api import examples, openapi, options, uploads, webhooks
@@ -21,7 +21,7 @@ from copyist.api.cursors import MAX_LIST, cursor, link_next, position
 from copyist.api.jobs import IdempotencyKey, once
 from copyist.api.problems import InvalidRequest
 from copyist.api.ratelimits import count_files, has_a_place
-from copyist.api.results import MAKERS, chunks, make, numbers_of
+from copyist.api.results import Download, chunks, make, numbers_of
 from copyist.api.schemas import BatchBody, BatchLinks, BatchList, Refused
 from copyist.api.service import Here, Service
 from copyist.api.submissions import Submission, request_body
@@ -30,11 +30,22 @@ from copyist.db import batches, jobs
 from copyist.db.batches import Counts
 from copyist.db.states import JOB_ENDED, JOB_OPEN, JobStatus
 from copyist.db.tables import Batch, Job
-from copyist.errors import CopyistError, InvalidOption, NoResult, NotFound, NotReady, Unavailable
+from copyist.errors import (
+    CopyistError,
+    Expired,
+    InvalidOption,
+    NoResult,
+    NotEnded,
+    NotFound,
+    NotReady,
+    Unavailable,
+)
 
 router = APIRouter(prefix="/api/batches", tags=["batches"])
 
 JOBS_AT_ONCE = 100
+PACKERS = CapacityLimiter(1)
+"""Threads that pack ZIPs: one may take minutes, and must not hold up the results of single jobs."""
 MANIFEST = "manifest.json"
 MADE = {"headers": openapi.LOCATION} | openapi.example(examples.BATCH)
 ZIP = openapi.file("One ZIP", {"application/zip": None})
@@ -98,7 +109,9 @@ async def submit(
         with here.db.write() as session:
             batches.refuse(session, batch_id, refused)
 
-    batch_id = await run_in_threadpool(once, here, caller, idempotency_key, sent.fingerprint, take_in)
+    batch_id = await run_in_threadpool(
+        once, here, caller, idempotency_key, lambda: f"batch {sent.fingerprint()}", take_in
+    )
     body = await run_in_threadpool(_look, here, caller, batch_id)
     response.headers["Location"] = body.links.self
     return body
@@ -162,15 +175,17 @@ def delete(here: Here, caller: Asks, batch_id: str) -> Response | BatchBody:
     found = list(_jobs(here, caller, batch_id))
     is_open = [job for job in found if job.status in JOB_OPEN]
     for job in is_open:
-        cancel_job(here, caller, job.id)
+        with suppress(NotFound, Expired):
+            cancel_job(here, caller, job.id)
     if is_open:
         return _look(here, caller, batch_id)
     for job in found:
-        with here.db.write() as session:
+        # It may have gone by itself meanwhile, or have been taken up again.
+        with suppress(NotFound, Expired, NotEnded), here.db.write() as session:
             jobs.forget(session, job.id, blobs=here.storage, owner=caller.sees)
     with here.db.write() as session:
-        batches.forget_empty(session, batch_id)
-    return Response(status_code=204)
+        is_gone = batches.forget_empty(session, batch_id)
+    return Response(status_code=204) if is_gone else _look(here, caller, batch_id)
 
 
 def _jobs(service: Service, caller: Caller, batch_id: str) -> Iterator[Job]:
@@ -203,10 +218,11 @@ async def result(
     those without a result, and why.
     """
     wanted = [exports.find_export(name.strip()) for name in formats.split(",") if name.strip()]
-    made = await to_thread.run_sync(_zip, here, caller, batch_id, wanted, limiter=MAKERS)
-    headers = {"Content-Length": str(made.seek(0, 2)), "Content-Disposition": f'attachment; filename="{batch_id}.zip"'}
+    made = await to_thread.run_sync(_zip, here, caller, batch_id, wanted, limiter=PACKERS)
+    size = made.seek(0, 2)
     made.seek(0)
-    return StreamingResponse(chunks(made), media_type="application/zip", headers=headers)
+    headers = {"Content-Disposition": f'attachment; filename="{batch_id}.zip"'}
+    return Download(chunks(made), size, media_type="application/zip", headers=headers)
 
 
 def _zip(service: Service, caller: Caller, batch_id: str, wanted: Sequence[exports.Export]) -> IO[bytes]:

@@ -61,6 +61,12 @@ async def identify(service: Service, connection: HTTPConnection) -> Caller:
     return known
 
 
+async def still_good(service: Service, connection: HTTPConnection) -> None:
+    """Look at the key again, for answers that go on for long. Raises what ``identify`` does."""
+    if secret := _sent_key(connection):
+        await service.keys.key(secret)
+
+
 def _sent_key(connection: HTTPConnection) -> str:
     """The key in the headers; what came in a header of our own counts before what a proxy may have put there."""
     if key := connection.headers.get(KEY_HEADER, "").strip():

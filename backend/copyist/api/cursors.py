@@ -34,6 +34,7 @@ def position(text: str | None) -> tuple[datetime, str] | None:
 
 
 def link_next(request: Request, response: Response, following: str | None) -> None:
-    """Say in the header, too, where the list goes on (RFC 8288)."""
+    """Say in the header, too, where the list goes on (RFC 8288): as a path, for a proxy knows better who we are."""
     if following is not None:
-        response.headers["Link"] = f'<{request.url.include_query_params(cursor=following)}>; rel="next"'
+        url = request.url.include_query_params(cursor=following)
+        response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'

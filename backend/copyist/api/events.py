@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Header, Request, Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from starlette.concurrency import run_in_threadpool
 
-from copyist.api import examples, openapi
+from copyist.api import callers, examples, openapi
 from copyist.api.callers import Asks, Caller, Scope, needs
 from copyist.api.problems import InvalidRequest
 from copyist.api.ratelimits import has_a_place
@@ -20,7 +22,7 @@ from copyist.api.service import Here, Service
 from copyist.api.views import shown
 from copyist.api.waiting import listen
 from copyist.db import jobs
-from copyist.db.events import Settled, settled_since
+from copyist.db.events import Settled, changes_of, settled_since
 from copyist.db.states import JOB_ENDED
 from copyist.errors import CopyistError, Expired, NotFound, TooManyAtOnce, Unavailable
 from copyist.queue.routing import News
@@ -65,7 +67,7 @@ class _Heard:
     responses=openapi.answers(NotFound, Expired, InvalidRequest, TooManyAtOnce, Unavailable) | {200: STREAM, 204: OVER},
 )
 async def events(
-    here: Here, caller: Asks, job_id: str, last_event_id: Annotated[str | None, Header()] = None
+    here: Here, caller: Asks, request: Request, job_id: str, last_event_id: Annotated[str | None, Header()] = None
 ) -> Response:
     """Server-sent events until the job has ended. Each page comes once, in the order they were settled."""
     seen = (
@@ -77,17 +79,27 @@ async def events(
     if first.body.status in JOB_ENDED and 0 < first.changes <= seen:
         return Response(status_code=204)
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return EventSourceResponse(_stream(here, caller, first, seen), headers=headers)
+    return EventSourceResponse(_stream(here, caller, request, first, seen), headers=headers)
 
 
 def _hear(service: Service, caller: Caller, job_id: str, change: int) -> _Heard:
+    """The job, and what was settled after ``change``."""
     with service.db.read() as session:
         job = jobs.get(session, job_id, caller.sees)
         settled = settled_since(session, job_id, change, limit=MOST_AT_ONCE)
         return _Heard(shown(service, session, [job])[0], job.changes, settled)
 
 
-async def _stream(service: Service, caller: Caller, heard: _Heard, seen: int) -> AsyncIterator[bytes]:
+def _hear_more(service: Service, caller: Caller, heard: _Heard, change: int) -> _Heard:
+    """The same after ``heard``: mostly nothing, which costs one look at a primary key."""
+    with service.db.read() as session:
+        changes = changes_of(session, heard.body.id)
+    if changes == heard.changes and len(heard.settled) < MOST_AT_ONCE:
+        return replace(heard, settled=[])
+    return _hear(service, caller, heard.body.id, change)
+
+
+async def _stream(service: Service, caller: Caller, request: Request, heard: _Heard, seen: int) -> AsyncIterator[bytes]:
     job_id, status, quiet_since = heard.body.id, None, time.monotonic()
     async with service.bell.hears(job_id, News.PAGE, News.ENDED) as news:
         while True:
@@ -109,9 +121,10 @@ async def _stream(service: Service, caller: Caller, heard: _Heard, seen: int) ->
             if len(heard.settled) < MOST_AT_ONCE:
                 await listen(news, KEEP_ALIVE_S)
             try:
-                heard = await run_in_threadpool(_hear, service, caller, job_id, seen)
-            except CopyistError:
-                # Forgotten meanwhile, or the database went away: who connects again is told which.
+                await callers.still_good(service, request)
+                heard = await run_in_threadpool(_hear_more, service, caller, heard, seen)
+            except (CopyistError, DBAPIError, NoConnectionFree):
+                # The job is forgotten, the key revoked, or the database away: who connects again is told which.
                 return
 
 

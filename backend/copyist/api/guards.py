@@ -34,8 +34,8 @@ from copyist.errors import (
 from copyist.settings import Settings
 
 KEY_NAMES = frozenset({"api_key", "apikey", "key", "token", "access_token", "x-api-key"})
-ANY_HOST = frozenset({"/livez", "/readyz", "/health", "/version", "/metrics"})
-"""What probes and other containers ask for, by names of their own."""
+ANY_HOST = frozenset({"/livez", "/readyz", "/health", "/version"})
+"""What probes ask for, by names of their own."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 LOCAL_CLIENTS = ("/recognize", "/ocr", "/predict")
 """Routes whose clients are pages on this machine, at a port of their own."""

@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Response
 from fastapi.responses import PlainTextResponse
+from pydantic import Field
 
 from copyist import __version__
 from copyist.api import examples, openapi
 from copyist.api.callers import Scope, needs
-from copyist.api.schemas import Alive, Answer, EngineBody, Ready
+from copyist.api.schemas import Alive, Answer, EngineBody, Ready, shown
 from copyist.api.service import Here, Service
 from copyist.db import presence
 from copyist.errors import Unavailable
@@ -27,17 +28,27 @@ async def live() -> Alive:
 
 
 FINE = "OK!!!"
-"""What the Nougat sidecar's clients look for."""
+"""What the Nougat sidecar answers."""
 TEXT = {"text/plain": {"schema": {"type": "string"}, "example": FINE}}
 
 
+class Health(Alive):
+    """The process answers, in the words of all whose place it takes."""
+
+    model_config = shown(examples.ALIVE | {"message": FINE})
+
+    message: str = Field(default=FINE, description="The Nougat sidecar's word.")
+
+
 @router.get("/health", summary="The same as /livez, for two kinds of clients", responses={200: {"content": TEXT}})
-async def health(accept: Annotated[str, Header(include_in_schema=False)] = "*/*") -> Alive:
-    """JSON for a client that asks for it (`Accept: application/json`, a browser); for any other the text `OK!!!`."""
+async def health(accept: Annotated[str, Header(include_in_schema=False)] = "*/*") -> Health:
+    """The text `OK!!!` for a client that asks for text (`Accept: text/plain`), JSON with the same word for any other:
+    docling's own client reads JSON here and asks for `*/*`, as curl does.
+    """
     asked = {kind.partition(";")[0].strip().lower() for kind in accept.split(",")}
-    if asked & {"application/json", "text/html"}:
-        return Alive(version=__version__)
-    return PlainTextResponse(FINE)  # type: ignore[return-value]
+    if "text/plain" in asked and "application/json" not in asked:
+        return PlainTextResponse(FINE)  # type: ignore[return-value]
+    return Health(version=__version__)
 
 
 NOT_READY = {"model": Ready, "description": "Something does not answer"} | openapi.example(examples.NOT_READY)

@@ -6,10 +6,9 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from typing import Annotated
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -20,7 +19,7 @@ from copyist.api.callers import Asks, Caller, Scope, needs
 from copyist.api.cursors import MAX_LIST, cursor, link_next, position
 from copyist.api.problems import InvalidRequest
 from copyist.api.ratelimits import count_files, has_a_place, has_a_place_if_it_waits
-from copyist.api.schemas import FieldProblem, JobBody, JobList
+from copyist.api.schemas import NO_NUL, FieldProblem, JobBody, JobList, Moment
 from copyist.api.service import Here, Service
 from copyist.api.sources import FETCHES, take_in_named
 from copyist.api.submissions import Submission, request_body
@@ -41,6 +40,7 @@ MAX_IDEMPOTENCY_KEY = 255
 IdempotencyKey = Annotated[
     str | None,
     Header(
+        min_length=1,
         max_length=MAX_IDEMPOTENCY_KEY,
         description="The same key with the same request, within 24 hours, gives the job of the first",
     ),
@@ -62,7 +62,7 @@ CANCELLED = openapi.example(examples.CANCELLED)
     summary="Submit a file to be read",
     dependencies=[needs(Scope.WRITE), has_a_place],
     responses=openapi.answers(
-        *openapi.UPLOAD, *openapi.WEBHOOK, *openapi.FETCH, *openapi.IDEMPOTENCY, NotFound, Unavailable
+        *openapi.UPLOAD, *openapi.WEBHOOK, *openapi.FETCH, *openapi.IDEMPOTENCY, NotFound, Expired, Unavailable
     )
     | {202: SUBMITTED, 200: ENDED_AT_ONCE},
     openapi_extra=request_body(),
@@ -118,10 +118,10 @@ def once(
         make(new)
     except BaseException:
         with service.db.write() as session:
-            idempotency.give_up(session, caller.owner, key)
+            idempotency.give_up(session, caller.owner, key, new)
         raise
     with service.db.write() as session:
-        idempotency.done(session, caller.owner, key)
+        idempotency.done(session, caller.owner, key, new)
     return new
 
 
@@ -153,17 +153,17 @@ def newest(
     limit: Annotated[int, Query(ge=1, le=MAX_LIST)] = 50,
     cursor_: Annotated[str | None, Query(alias="cursor")] = None,
     status: Annotated[list[JobStatus] | None, Query(description="Any of these states")] = None,
-    batch: str | None = None,
-    created_after: datetime | None = None,
-    created_before: datetime | None = None,
-    filename: Annotated[str | None, Query(max_length=255, description="A part of the name")] = None,
+    batch: UUID | None = None,
+    created_after: Moment | None = None,
+    created_before: Moment | None = None,
+    filename: Annotated[str | None, Query(max_length=255, pattern=NO_NUL, description="A part of the name")] = None,
     metadata: Annotated[list[str] | None, Query(examples=["shelf:3"], description="A field and its value")] = None,
 ) -> JobList:
     """Pages by cursor: pass `next_cursor` back until it is null, or follow the `Link` header."""
     wanted = jobs.Filter(
         owner=caller.sees,
         statuses=status or (),
-        batch_id=batch,
+        batch_id=str(batch) if batch else None,
         created_after=created_after,
         created_before=created_before,
         filename=filename,

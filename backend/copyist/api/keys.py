@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from copyist.api import openapi
 from copyist.api.callers import Asks, Scope, needs
 from copyist.api.cursors import MAX_LIST, cursor, link_next, position
 from copyist.api.problems import InvalidRequest
 from copyist.api.ratelimits import places_in_use, status
-from copyist.api.schemas import shown
+from copyist.api.schemas import NO_NUL, MomentOfAZone, shown
 from copyist.api.service import Here
 from copyist.db import keys
 from copyist.db.keys import DEFAULT_SCOPES, Tier
@@ -50,17 +50,17 @@ class KeyWish(BaseModel):
 
     model_config = shown(WISH)
 
-    name: str = Field(min_length=1, max_length=200, pattern=r"^[^\x00]*$", description="Where it is used, for people.")
+    name: str = Field(min_length=1, max_length=200, pattern=NO_NUL, description="Where it is used, for people.")
     owner: str | None = Field(
         default=None,
         min_length=1,
         max_length=200,
-        pattern=r"^[^\x00]*$",
+        pattern=NO_NUL,
         description="Whose jobs it makes and sees; several keys may have the same. Else the key is on its own.",
     )
     scopes: list[Scope] = Field(default=list(DEFAULT_SCOPES), min_length=1, max_length=20)
     tier: Literal["standard", "unlimited"] = Field(default="standard", description="`unlimited` has no rate limits.")
-    expires_at: AwareDatetime | None = Field(default=None, description="When it stops; null: when it is revoked.")
+    expires_at: MomentOfAZone | None = Field(default=None, description="When it stops; null: when it is revoked.")
 
 
 class KeyBody(BaseModel):

@@ -37,9 +37,10 @@ from copyist.api.schemas import EngineBody
 from copyist.api.service import Here, Service
 from copyist.db import figures, presence
 from copyist.db.figures import Figures, Waiting
+from copyist.db.states import JOB_ENDED, JobStatus
 from copyist.db.tables import Worker, now
 from copyist.queue.routing import Queue
-from copyist.queue.tally import COUNTERS, HISTOGRAMS, Told
+from copyist.queue.tally import COUNTERS, HISTOGRAMS, NOBODY, Told
 
 router = APIRouter(tags=["health"])
 
@@ -145,7 +146,7 @@ NAMES = {
     "jobs": ("ocr_jobs", "Jobs that ended, by the state they ended in; a retried one ends once more"),
     "pages": ("ocr_pages", "Pages that were settled: read, cached (the same was read before) or failed"),
     "fallbacks": ("ocr_engine_fallbacks", "How often a page went on to another engine, or to none, and why"),
-    "job_seconds": ("ocr_job_duration_seconds", "From the upload of a job to its end"),
+    "job_seconds": ("ocr_job_duration_seconds", "From the upload of a job to its end; of a retried one once more"),
     "page_seconds": ("ocr_page_duration_seconds", "What it took a worker to read a page, all its engines together"),
     "confidence": ("ocr_page_confidence", "How sure the engine was of a page, 0 to 1"),
 }
@@ -155,8 +156,9 @@ GAUGES_TOO = {"jobs", "pages"}
 
 
 def _of_counts(told: Told, *, strict: bool) -> Iterator[Metric]:
-    for key, counts in told.counters.items():
+    for key, counted in told.counters.items():
         name, documentation = NAMES[key]
+        counts = _zeros(key, counted) | dict(counted)
         family: CounterMetricFamily | UnknownMetricFamily
         if strict and key in GAUGES_TOO:
             family = UnknownMetricFamily(f"{name}_total", documentation, labels=COUNTERS[key])
@@ -171,6 +173,17 @@ def _of_counts(told: Told, *, strict: bool) -> Iterator[Metric]:
         for labels, one in measured.items():
             histogram.add_metric(labels, buckets=list(one.buckets), sum_value=one.sum)
         yield histogram
+
+
+def _zeros(key: str, counted: Mapping[tuple[str, ...], float]) -> dict[tuple[str, ...], float]:
+    """What may be counted next, at 0: a series that begins with 1 has not grown, and no alarm hears of its first."""
+    if key == "jobs":
+        return {(state.value,): 0.0 for state in JobStatus if state in JOB_ENDED}
+    if key == "pages":
+        engines = {engine for engine, _ in counted}
+        outcomes = [(engine, outcome) for engine in sorted(engines - {NOBODY}) for outcome in ("read", "cached")]
+        return dict.fromkeys([*outcomes, *((engine, "failed") for engine in sorted(engines | {NOBODY}))], 0.0)
+    return {}
 
 
 def _of_work(found: Figures) -> Iterator[Metric]:

@@ -16,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
 from copyist.api.schemas import FieldProblem, Problem
@@ -37,6 +38,11 @@ WORDS: Mapping[str, str] = {
     "float_parsing": "This is not a number.",
     "float_type": "This is not a number.",
     "json_invalid": "The body is not JSON.",
+    "model_attributes_type": "This must be a JSON object, sent with Content-Type: application/json.",
+    "too_long": "These are too many: the most is {max_length}.",
+    "too_short": "These are too few: the least is {min_length}.",
+    "string_too_long": "This is too long: the most is {max_length} characters.",
+    "string_too_short": "This is too short: the least is {min_length} characters.",
     "greater_than": "This is too small: it must be more than {gt}.",
     "greater_than_equal": "This is too small: the least is {ge}.",
     "less_than_equal": "This is too large: the most is {le}.",
@@ -44,7 +50,7 @@ WORDS: Mapping[str, str] = {
 }
 OTHER_WORDS = "This value cannot be used."
 
-# The one field of a form that holds the file, and how it goes by.
+# The one field of a form that holds the file, by the names it has.
 FILE_FIELDS = {("body", "file"), ("body", "image")}
 
 
@@ -92,18 +98,25 @@ def _kinds(kind: type[CopyistError]) -> Iterator[type[CopyistError]]:
 def refusal(error: RequestValidationError) -> CopyistError:
     """What is wrong with a request, without a word of the exception's own."""
     found = error.errors()
-    for one in found:
+    places = [_place(one) for one in found]
+    for place in places:
         # A text under the file's name is no file, either.
-        if tuple(one["loc"]) in FILE_FIELDS:
-            return MissingFile(field=one["loc"][-1])
+        if isinstance(error.body, FormData) and place in FILE_FIELDS:
+            return MissingFile(field=place[-1])
     errors = [
         FieldProblem(
-            pointer="/" + "/".join(str(part) for part in one["loc"]),
+            pointer="/" + "/".join(map(str, place)),
             detail=WORDS.get(one["type"], OTHER_WORDS).format_map(one.get("ctx", {})),
         )
-        for one in found
+        for place, one in zip(places, found, strict=True)
     ]
-    return InvalidRequest(errors, fields=", ".join(str(one["loc"][-1]) for one in found))
+    names = (next(part for part in reversed(place) if isinstance(part, str)) for place in places)
+    return InvalidRequest(errors, fields=", ".join(dict.fromkeys(names)))
+
+
+def _place(found: Mapping[str, Any]) -> tuple[str | int, ...]:
+    """Where it is: of a body that is no JSON pydantic gives the number of the letter, which is no field."""
+    return ("body",) if found["type"] == "json_invalid" else tuple(found["loc"])
 
 
 def register(app: FastAPI) -> None:

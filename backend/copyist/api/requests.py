@@ -30,6 +30,8 @@ from copyist.tracing import Span
 HEADER = "X-Request-ID"
 QUIET = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 """Asked every few seconds by machines: these leave no line and no trace."""
+JOB_PARAMS = ("job_id", "task_id", "transaction_id")
+"""What a job's id is called in the address of a route."""
 CLIENT_GONE = 499
 """The status of the line where the client left before there was an answer, as nginx writes it."""
 
@@ -109,7 +111,8 @@ class _Request:
     def over(self, method: str, span: Span) -> None:
         """Write its line, and tell its span what it was."""
         status, route = self._status or CLIENT_GONE, route_of(self._scope)
-        job = self._scope.get("path_params", {}).get("job_id")
+        params = self._scope.get("path_params", {})
+        job = next((params[name] for name in JOB_PARAMS if name in params), None)
         facts = {"job": job, **self.facts} if job else self.facts
         ms = round(1000 * (time.perf_counter() - self._began), 1)
         with bound_contextvars(method=method, route=route, status=status, ms=ms, **facts):

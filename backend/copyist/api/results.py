@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import logging
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Annotated
 from urllib.parse import quote
+from weakref import WeakValueDictionary
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Header, Query, Response
 from fastapi import Path as InPath
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Send
+from starlette.types import Scope as AsgiScope
 
 from copyist import document, exports, storage
 from copyist.api import examples, openapi
@@ -27,6 +33,7 @@ from copyist.db import jobs
 from copyist.db.states import JOB_OPEN, PageStatus
 from copyist.db.tables import Job, Page, Reading
 from copyist.errors import (
+    CopyistError,
     DamagedFile,
     Encrypted,
     Expired,
@@ -54,6 +61,15 @@ PAGES_AT_ONCE = 16
 """Readings that are held at a time."""
 SPOOL_BYTES = 4_000_000
 """A result that is larger is made on the disk."""
+_TURNS: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+"""Who asks for a result that is being made waits for that one."""
+GUARDED = {
+    # What somebody wrote on a page must not be taken for a page by a browser.
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+}
+
+log = logging.getLogger(__name__)
 
 RESULT = openapi.file(
     "The result",
@@ -148,40 +164,72 @@ class _Wish:
 
 
 async def _answer(wish: _Wish) -> Response:
-    job, numbers = await run_in_threadpool(_ended, wish.service, wish.caller, wish.job_id, wish.pages)
-    name = hashlib.sha256(f"{job.id} {job.changes} {wish.export.extension} {wish.pages}".encode()).hexdigest()[:20]
+    service, export = wish.service, wish.export
+    job, numbers = await run_in_threadpool(_ended, service, wish.caller, wish.job_id, wish.pages)
+    name = hashlib.sha256(f"{job.id} {job.changes} {export.extension} {wish.pages}".encode()).hexdigest()[:20]
     headers = {
         "ETag": f'"{name}"',
         "Cache-Control": "private, no-cache",
-        # What somebody wrote on a page must not be taken for a page by a browser.
-        "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": "sandbox",
-        "Content-Disposition": _disposition(job.filename, wish.export),
+        "Content-Disposition": _disposition(job.filename, export),
+        **GUARDED,
     }
     if etag_matches(wish.if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    key = storage.result_key(job.id, job.changes, wish.export.extension)
-    found = None if wish.pages else await run_in_threadpool(wish.service.storage.open, key)
-    if found is None:
-        keep_as = None if wish.pages else key
-        found = await to_thread.run_sync(_made, wish.service, job, wish.export, numbers, keep_as, limiter=MAKERS)
-    size, content = found
-    return StreamingResponse(
-        content, media_type=wish.export.media_type, headers=headers | {"Content-Length": str(size)}
-    )
+    if wish.pages is None:
+        size, content = await _kept(service, job, export, numbers)
+    else:
+        size, content = await to_thread.run_sync(_made, service, job, export, numbers, limiter=MAKERS)
+    return Download(content, size, media_type=export.media_type, headers=headers)
+
+
+async def _kept(service: Service, job: Job, export: Export, numbers: Sequence[int]) -> tuple[int, Generator[bytes]]:
+    """The size of a whole result and its bytes: as it was kept, else made and kept now."""
+    key = storage.result_key(job.id, job.changes, export.extension)
+    async with _TURNS.setdefault(key, asyncio.Lock()):
+        found = await run_in_threadpool(service.storage.open, key)
+        if found is None:
+            found = await to_thread.run_sync(_made, service, job, export, numbers, key, limiter=MAKERS)
+    return found
 
 
 def _made(
-    service: Service, job: Job, export: Export, numbers: Sequence[int], keep_as: str | None
-) -> tuple[int, Iterator[bytes]]:
-    """The size of a result and its bytes; kept for the next time under ``keep_as``."""
+    service: Service, job: Job, export: Export, numbers: Sequence[int], keep_as: str | None = None
+) -> tuple[int, Generator[bytes]]:
     made = make(service, job, export, numbers)
-    size = made.seek(0, 2)
-    made.seek(0)
+    size = made.tell()
     if keep_as is not None:
-        service.storage.put(keep_as, made)
         made.seek(0)
+        _keep(service, job, keep_as, made)
+    made.seek(0)
     return size, chunks(made)
+
+
+def _keep(service: Service, job: Job, key: str, made: IO[bytes]) -> None:
+    """Keep a result for the next time. One that cannot be kept is no reason not to hand it out."""
+    try:
+        service.storage.put(key, made)
+        with service.db.write() as session:
+            # Behind the lock nobody is just about to forget the job, which would leave this result behind for ever.
+            found = session.get(Job, job.id, with_for_update=True)
+            changes = found.changes if found is not None else None
+        service.storage.delete_results(job.id, but=changes)
+    except (CopyistError, DBAPIError) as error:
+        log.warning("%s could not be kept: %s", key, error)
+
+
+class Download(StreamingResponse):
+    """Bytes on their way to a client; what they come from is closed as soon as it has gone away."""
+
+    def __init__(self, content: Generator[bytes], size: int, *, media_type: str, headers: Mapping[str, str]) -> None:
+        super().__init__(content, media_type=media_type, headers={**headers, "Content-Length": str(size)})
+        self._content = content
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """Send it. Left to the garbage collector, what is abandoned would stay open for minutes."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._content.close()
 
 
 def _disposition(filename: str, export: Export) -> str:
@@ -191,7 +239,7 @@ def _disposition(filename: str, export: Export) -> str:
     return f"{kind}; filename*=UTF-8''{quote(name, safe='')}"
 
 
-def chunks(content: IO[bytes]) -> Iterator[bytes]:
+def chunks(content: IO[bytes]) -> Generator[bytes]:
     """The bytes of a file from where it stands, some at a time; it is closed at the end."""
     with content:
         while chunk := content.read(storage.CHUNK_BYTES):
@@ -229,7 +277,8 @@ def make(service: Service, job: Job, export: Export, numbers: Sequence[int]) -> 
         export.write(material(service, job, numbers), into)
     except FileNotFoundError as error:
         into.close()
-        raise FileGone from error
+        # It was there when it was opened: the job was forgotten meanwhile, or this machine's copy had to make room.
+        raise Unavailable(what="The storage") from error
     except BaseException:
         into.close()
         raise
@@ -253,7 +302,11 @@ def material(service: Service, job: Job, numbers: Sequence[int]) -> Material:
 def _original(service: Service, job: Job) -> AbstractContextManager[Path]:
     @contextmanager
     def opened() -> Iterator[Path]:
-        with service.storage.local(storage.file_key(job.file_sha256)) as path:
+        with ExitStack() as stack:
+            try:
+                path = stack.enter_context(service.storage.local(storage.file_key(job.file_sha256)))
+            except FileNotFoundError as error:
+                raise FileGone from error
             yield path
 
     return opened()
@@ -264,8 +317,12 @@ def _pages(service: Service, job_id: str, numbers: Sequence[int]) -> Iterator[do
     for start in range(0, len(numbers), PAGES_AT_ONCE):
         some = numbers[start : start + PAGES_AT_ONCE]
         wanted = read.where(Page.job_id == job_id, Page.status == PageStatus.DONE, Page.number.in_(some))
-        with service.db.read() as session:
-            found = list(session.scalars(wanted.order_by(Page.number)))
+        try:
+            with service.db.read() as session:
+                found = list(session.scalars(wanted.order_by(Page.number)))
+        except DBAPIError as error:
+            # For an archive this is no fault of one format.
+            raise Unavailable(what="The database") from error
         yield from map(document.Page.model_validate_json, found)
 
 

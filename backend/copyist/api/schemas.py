@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Any, Literal
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from copyist import document
 from copyist.api import examples
@@ -14,6 +14,20 @@ from copyist.db.states import JOB_ENDED, JobStatus, PageStatus
 from copyist.db.tables import Job, Page
 
 PriorityName = Literal["interactive", "normal", "batch"]
+NO_NUL = r"^[^\x00]*$"
+"""Texts that PostgreSQL can be asked for."""
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("a moment before the first year, or after the last") from error
+
+
+Moment = Annotated[datetime, AfterValidator(_in_utc)]
+"""A moment that somebody names, in UTC, which it is taken for where it has no zone."""
+MomentOfAZone = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 def shown(*values: dict[str, Any]) -> ConfigDict:

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 
 from fastapi import FastAPI
 from prometheus_client import Histogram
+from starlette.datastructures import Headers
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -74,10 +75,12 @@ def route_of(scope: Scope) -> str:
     route = scope.get("route")
     if not isinstance(route, Route):
         return OTHER
-    return f"{route.path_format}?wait" if _waits(scope["query_string"]) else route.path_format
+    return f"{route.path_format}?wait" if _waits(scope) else route.path_format
 
 
-def _waits(query: bytes) -> bool:
+def _waits(scope: Scope) -> bool:
+    if "wait=" in Headers(scope=scope).get("Prefer", ""):
+        return True
     with suppress(ValueError, KeyError):
-        return float(parse_qs(query.decode("latin-1"))["wait"][-1]) > 0
+        return float(parse_qs(scope["query_string"].decode("latin-1"))["wait"][-1]) > 0
     return False

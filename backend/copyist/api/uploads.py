@@ -77,7 +77,7 @@ def take_in(service: Service, caller: Caller, content: IO[bytes], filename: str,
     }
     if form.batch_id:
         with service.db.read() as session:
-            batches.get(session, form.batch_id, caller.sees)
+            batches.get(session, form.batch_id, caller.owner)
     with _room_for_it(), _on_disk(content, service.settings.max_bytes) as path:
         kind = media.check_header(path, service.settings.max_pixels)
         with _unlocked(path, kind, form.password) as readable, readable.open("rb") as whole:
@@ -173,6 +173,9 @@ def _write(
             home_queue=wishes.home_queue.value,
             **beside,
         )
+        if job.batch_id is not None:
+            # Whoever forgets the batch for having no job waits for this one; if it is gone by now, so is the job.
+            batches.get(session, job.batch_id, lock=True)
     # Whoever forgets the last job with these bytes deletes them while holding the file's row, which our row waited for.
     if not service.storage.exists(key):
         content.seek(0)
@@ -195,4 +198,4 @@ def send(service: Service, job: Job) -> None:
     """Ring for a job; if the broker is away, leave it to the sweeper."""
     if not service.sender.intake(job.id, queue=job.queue, priority=job.priority):
         with service.db.write() as session:
-            session.get_one(Job, job.id).sent_at = None
+            jobs.unsent(session, job.id)

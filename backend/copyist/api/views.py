@@ -19,11 +19,13 @@ def shown(service: Service, session: Session, found: Sequence[Job]) -> list[JobB
     """Jobs with their progress."""
     keep = service.settings.keep_jobs
     progress = jobs.progress(session, [job.id for job in found if job.pages_total is not None])
-    return [
-        job_body(job, here, position := jobs.queue_position(session, job), service.paces.eta(job, here, position), keep)
-        for job in found
-        for here in [progress.get(job.id, Progress())]
-    ]
+    positions = jobs.queue_positions(session, found)
+
+    def body(job: Job) -> JobBody:
+        done, position = progress.get(job.id, Progress()), positions.get(job.id)
+        return job_body(job, done, position, service.paces.eta(session, job, done, position), keep)
+
+    return [body(job) for job in found]
 
 
 def look(service: Service, caller: Caller, job_id: str) -> JobBody:

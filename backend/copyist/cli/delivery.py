@@ -115,8 +115,10 @@ def _names(files: Sequence[Path], extension: str) -> dict[Path, str]:
 def _write(target: Path, content: Content) -> None:
     """Write it whole or not at all."""
     part = target.with_name(f".{target.name}.part")
+    # A link that somebody else left under this name would lead the result over any file of ours.
+    part.unlink(missing_ok=True)
     try:
-        with part.open("wb") as into:
+        with part.open("xb") as into:
             _fill(into, content)
         part.replace(target)
     finally:

@@ -14,7 +14,7 @@ from rich.text import Text
 from copyist import settings as configuration
 from copyist.cli.delivery import Delivery, Force, Format, Output
 from copyist.cli.read import EngineWish, Files, Languages, ModeIfNamed, Pages, Password, TextWish
-from copyist.client import Client, CopyistClientError, Job
+from copyist.client import Client, CopyistClientError, Job, Unreachable
 from copyist.document import TextPolicy
 from copyist.errors import ConfigurationError
 
@@ -67,6 +67,7 @@ def submit(
                 run.wait()
         except CopyistClientError as error:
             typer.secho(str(error), fg="red", err=True)
+            run.tell_of_open_jobs()
             raise typer.Exit(1) from error
         except KeyboardInterrupt:
             run.cancel()
@@ -190,12 +191,19 @@ class _Run:
         """Cancel what is still open on the server, and say so."""
         self._say("Interrupted: cancelling what is still open on the server ...", "yellow")
         cancelled = 0
-        try:
-            for job in self._open.values():
+        for file, job in self._open.items():
+            try:
                 cancelled += job.cancel()
-        except CopyistClientError as error:
-            self._say(str(error), "red")
+            except CopyistClientError as error:
+                self._say(f"{file}: {error}", "red")
+                if isinstance(error, Unreachable):
+                    break
         self._say(f"{cancelled} of {len(self._open)} open jobs were cancelled.", "yellow")
+
+    def tell_of_open_jobs(self) -> None:
+        """Say where the jobs are that the server has and this command gives up."""
+        for file, job in self._open.items():
+            self._say(f"{file}: its job goes on at {job.url}", "yellow")
 
 
 def _about_one_file(error: CopyistClientError) -> str:

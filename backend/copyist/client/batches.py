@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from copyist.client.jobs import Job, download
-from copyist.client.transport import CopyistClientError, NotOver, Transport, body_of
+from copyist.client.transport import NotOver, Transport, body_of, no_answer_of_ours
 
 LOOK_FIRST_S, LOOK_LATER_S = 0.2, 2.0
 
@@ -28,8 +28,7 @@ class Batch:
             self.status: str = body["status"]
             self.counts: dict[str, int] = dict(body["jobs"])
         except (KeyError, TypeError, ValueError) as error:
-            detail = "The server's answer is no batch of Copyist. Is there another service at this address?"
-            raise CopyistClientError(detail, code="no_copyist") from error
+            raise no_answer_of_ours("batch") from error
         self.body = body
 
     def __repr__(self) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from copyist.client.transport import no_answer_of_ours
+
 
 @dataclass(frozen=True)
 class Event:
@@ -30,7 +32,10 @@ class PageEvent:
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> PageEvent:
         """The event as the server writes it."""
-        return cls(data["number"], data["status"], data.get("engine"), data.get("confidence"), data.get("error"))
+        try:
+            return cls(data["number"], data["status"], data.get("engine"), data.get("confidence"), data.get("error"))
+        except KeyError as error:
+            raise no_answer_of_ours("event") from error
 
 
 def events_of(lines: Iterable[str]) -> Iterator[Event | None]:
@@ -42,7 +47,7 @@ def events_of(lines: Iterable[str]) -> Iterator[Event | None]:
     for line in lines:
         if not line:
             if data:
-                yield Event(name, json.loads("\n".join(data)), last_id)
+                yield Event(name, _object("\n".join(data)), last_id)
             name, data = "message", []
             continue
         field, _, value = line.partition(":")
@@ -55,3 +60,13 @@ def events_of(lines: Iterable[str]) -> Iterator[Event | None]:
             last_id = value
         elif not field:
             yield None
+
+
+def _object(data: str) -> Mapping[str, Any]:
+    try:
+        found = json.loads(data)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise no_answer_of_ours("event")
+    return found

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any, Literal, get_args, overload
+from uuid import uuid4
 
 import httpx
 
 from copyist.client.events import PageEvent, events_of
-from copyist.client.transport import PAUSE_S, CopyistClientError, NotOver, Transport, Unreachable, body_of
+from copyist.client.transport import (
+    PAUSE_S,
+    CopyistClientError,
+    NotOver,
+    Transport,
+    Unreachable,
+    body_of,
+    no_answer_of_ours,
+)
 
 TextFormat = Literal["txt", "md", "json", "hocr", "alto.xml", "page.xml", "todo.json"]
 BinaryFormat = Literal["pdf", "docx", "zip"]
@@ -42,8 +49,7 @@ class Job:
             self.pages_failed: int = progress["pages_failed"]
             self.pages_total: int | None = progress["pages_total"]
         except (KeyError, TypeError) as error:
-            detail = "The server's answer is no job of Copyist. Is there another service at this address?"
-            raise CopyistClientError(detail, code="no_copyist") from error
+            raise no_answer_of_ours("job") from error
         self.body = body
 
     def __repr__(self) -> str:
@@ -218,12 +224,11 @@ def _format_of(name: str) -> str:
 def download(transport: Transport, path: str, into: Path, params: Mapping[str, str]) -> Path:
     """Write an answer to the file ``into``, which is replaced once all of it is there."""
     into.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=into.parent, prefix=f".{into.name}.")
+    part = into.with_name(f".{into.name}.{uuid4().hex}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with part.open("xb") as file:
             transport.download(path, file, params)
-        Path(part).replace(into)
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise
+        part.replace(into)
+    finally:
+        part.unlink(missing_ok=True)
     return into

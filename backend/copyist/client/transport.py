@@ -50,6 +50,12 @@ class NotOver(CopyistClientError, TimeoutError):
         super().__init__(f"The {what} was not over after {seconds:g} s. It goes on.", code="timeout")
 
 
+def no_answer_of_ours(what: str, *, status: int | None = None) -> CopyistClientError:
+    """Something answers, and it is not Copyist: ``what`` was to be expected."""
+    detail = f"The server's answer is no {what} of Copyist. Is there another service at this address?"
+    return CopyistClientError(detail, code="no_copyist", status=status)
+
+
 class Transport:
     """One server. ``patience_s`` is how long it may be away, or ask to be left in peace, before it is given up.
 
@@ -135,9 +141,13 @@ class Transport:
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             detail = f'"{self.url}" is no address of a server. It must begin with http:// or https://.'
             raise CopyistClientError(detail, code="invalid_url") from error
+        except httpx.DecodingError as error:
+            raise no_answer_of_ours("message") from error
         except httpx.TransportError as error:
-            self._was_there |= not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-            reason = "does not answer in time" if isinstance(error, httpx.TimeoutException) else "cannot be reached"
+            never_there = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+            self._was_there |= not never_there
+            reason = "cannot be reached" if never_there else "broke off the connection"
+            reason = "does not answer in time" if isinstance(error, httpx.TimeoutException) else reason
             raise Unreachable(f"The server at {self.url} {reason}. Is it running?", code="unreachable") from error
 
 
@@ -149,7 +159,9 @@ def error_of(answer: httpx.Response) -> CopyistClientError:
     except (ValueError, KeyError, TypeError, AttributeError):
         detail, code = None, None
     if not isinstance(detail, str):
-        detail = f"The server answered {answer.status_code} {answer.reason_phrase}. Is it Copyist?"
+        there = answer.headers.get("Location") if answer.is_redirect else None
+        advice = f"It points to {there}: use the address of that server." if there else "Is it Copyist?"
+        detail = f"The server answered {answer.status_code} {answer.reason_phrase}. {advice}"
     code = code if isinstance(code, str) else "error"
     return CopyistClientError(detail, code=code, status=answer.status_code, retry_after=_retry_after_s(answer))
 
@@ -161,8 +173,7 @@ def body_of(answer: httpx.Response) -> dict[str, Any]:
     except ValueError:
         body = None
     if not isinstance(body, dict):
-        detail = "The server's answer is not one of Copyist's. Is there another service at this address?"
-        raise CopyistClientError(detail, code="no_copyist", status=answer.status_code)
+        raise no_answer_of_ours("message", status=answer.status_code)
     return body
 
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, exists, func, select, tuple_
+from sqlalchemy import exists, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from copyist.db.jobs import is_id
 from copyist.db.states import JobStatus, PageStatus
-from copyist.db.tables import Batch, Job, Page
+from copyist.db.tables import Batch, Job, Page, now
 from copyist.errors import NotFound
+
+FILLED_WITHIN = timedelta(days=1)
+"""So long a batch without a job stays: its files may be just coming, or be sent to it one by one."""
+OLD_AT_ONCE = 500
 
 
 @dataclass
@@ -90,6 +94,18 @@ def jobs_of(session: Session, batch_id: str, *, limit: int, after: tuple[datetim
     return list(session.scalars(query))
 
 
-def forget_empty(session: Session, batch_id: str) -> None:
-    """Delete a batch that has no job left."""
-    session.execute(delete(Batch).where(Batch.id == batch_id, ~exists().where(Job.batch_id == batch_id)))
+def forget_empty(session: Session, batch_id: str) -> bool:
+    """Delete a batch that has no job left; ``False`` if it has one."""
+    batch = session.get(Batch, batch_id, with_for_update=True)
+    if batch is not None and session.scalar(select(exists().where(Job.batch_id == batch_id))):
+        return False
+    if batch is not None:
+        session.delete(batch)
+    return True
+
+
+def forget_old(session: Session) -> None:
+    """Delete batches that have had time enough to get a job, and have none."""
+    old = select(Batch.id).where(Batch.created_at < now() - FILLED_WITHIN, ~exists().where(Job.batch_id == Batch.id))
+    for batch_id in session.scalars(old.limit(OLD_AT_ONCE)).all():
+        forget_empty(session, batch_id)

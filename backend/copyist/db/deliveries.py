@@ -106,6 +106,7 @@ class Waiting:
     """A message whose time has come."""
 
     id: str
+    owner: str
     url: str
 
 
@@ -121,12 +122,16 @@ class Attempt:
     number: int
 
 
-def due(session: Session, *, limit: int, not_to: Collection[str] = ()) -> list[Waiting]:
-    """Messages whose time has come, the longest waiting first, but none whose address begins with one of ``not_to``."""
-    query = select(Delivery.id, Delivery.url).where(
+def due(session: Session, *, limit: int, not_to: Collection[str] = (), not_of: Collection[str] = ()) -> list[Waiting]:
+    """Messages whose time has come, the longest waiting first.
+
+    None whose address begins with one of ``not_to``, and none of the owners ``not_of``.
+    """
+    query = select(Delivery.id, Delivery.owner, Delivery.url).where(
         Delivery.status == DeliveryStatus.PENDING,
         Delivery.next_at <= now(),
         *(not_(Delivery.url.startswith(origin, autoescape=True)) for origin in not_to),
+        Delivery.owner.not_in(not_of),
     )
     return [Waiting(*row) for row in session.execute(query.order_by(Delivery.next_at).limit(limit))]
 

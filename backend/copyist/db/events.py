@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from copyist.db.states import PageStatus
-from copyist.db.tables import Page, Reading
+from copyist.db.tables import Job, Page, Reading
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,11 @@ class Settled:
     confidence: float | None
     error_code: str | None
     error_detail: str | None
+
+
+def changes_of(session: Session, job_id: str) -> int | None:
+    """How often the job has changed: as long as that stays, there is nothing to tell. ``None`` if it is gone."""
+    return session.scalar(select(Job.changes).where(Job.id == job_id))
 
 
 def settled_since(session: Session, job_id: str, change: int, *, limit: int) -> list[Settled]:

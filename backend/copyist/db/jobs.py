@@ -8,14 +8,14 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Text, and_, cast, delete, exists, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Text, and_, case, cast, delete, exists, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from copyist.db import readings, webhooks
 from copyist.db.insert import insert
 from copyist.db.progress import Progress, progress_of
 from copyist.db.states import JOB_ENDED, JOB_OPEN, PAGE_OPEN, JobStatus, PageStatus, before_job
-from copyist.db.tables import Batch, Delivery, File, GoneJob, Job, Page, now
+from copyist.db.tables import Delivery, File, GoneJob, Job, Page, now
 from copyist.errors import (
     CopyistError,
     Expired,
@@ -75,6 +75,11 @@ def create(
     session.add(job)
     session.flush()
     return job
+
+
+def unsent(session: Session, job_id: str) -> None:
+    """The message for a job's intake did not go out: the sweeper sends it."""
+    session.execute(update(Job).where(Job.id == job_id).values(sent_at=None))
 
 
 def is_id(text: str) -> bool:
@@ -145,9 +150,12 @@ class Filter:
 def _has_label(session: Session, name: str, value: str) -> ColumnElement[bool]:
     """Whether a field of the metadata is ``value`` as text: ``3`` and ``"3"`` are the same here."""
     if session.get_bind().dialect.name == "postgresql":
-        return cast(Job.labels[name].as_string(), Text) == value
-    each = func.json_each(Job.labels).table_valued("key", "value")
-    return exists(select(1).select_from(each).where(each.c.key == name, cast(each.c.value, Text) == value))
+        # It cannot take a NUL out of JSON, and would refuse the whole list for one.
+        has_nul = cast(Job.labels, Text).contains(r"\u0000", autoescape=True)
+        return case((has_nul, False), else_=cast(Job.labels[name].as_string(), Text) == value)
+    each = func.json_each(Job.labels).table_valued("key", "value", "type")
+    as_text = case((each.c.type.in_(("true", "false")), each.c.type), else_=cast(each.c.value, Text))
+    return exists(select(1).select_from(each).where(each.c.key == name, as_text == value))
 
 
 def newest(
@@ -265,10 +273,14 @@ def close_if_read(session: Session, job: Job) -> bool:
     """Close the job (its row locked) if no page of it is open any more."""
     if job.status != JobStatus.PROCESSING or job.pages_total is None:
         return False
-    session.flush()
-    if session.scalar(select(exists().where(Page.job_id == job.id, Page.status.in_(PAGE_OPEN)))):
+    is_open = exists().where(Page.job_id == job.id, Page.status.in_(PAGE_OPEN))
+    is_read = exists().where(Page.job_id == job.id, Page.status == PageStatus.DONE)
+    # What is changed of the job itself is written together with its end.
+    with session.no_autoflush:
+        any_open, any_read = session.execute(select(is_open, is_read)).one()
+    if any_open:
         return False
-    if session.scalar(select(exists().where(Page.job_id == job.id, Page.status == PageStatus.DONE))):
+    if any_read:
         return end(session, job, JobStatus.COMPLETED)
     job.error_code, job.error_detail = _blame(session, job)
     return end(session, job, JobStatus.FAILED)
@@ -368,17 +380,37 @@ class Blobs(Protocol):
         """Delete what was made of a job's readings."""
 
 
-def forget(session: Session, job_id: str, *, blobs: Blobs, owner: str | None = None, remember: bool = False) -> None:
-    """Delete a job, its pages, its results, and readings nobody else uses; raises ``NotFound``.
-
-    The bytes are deleted inside of the transaction: an upload of the same bytes waits for that, and then stores them
-    again; where it fails, the job stays. ``remember`` keeps the id, so that who asks hears that it expired.
-    """
+def forget(session: Session, job_id: str, *, blobs: Blobs, owner: str | None = None) -> None:
+    """Delete an ended job with all that is its own; raises ``NotFound``, ``Expired`` and ``NotEnded``."""
     job = get(session, job_id, owner, lock=True)
     if job.status in JOB_OPEN:
         raise NotEnded(status=job.status.value)
-    if remember:
-        session.add(GoneJob(id=job.id, owner=job.owner))
+    _drop(session, job, blobs)
+
+
+def expire(session: Session, job_id: str, keep: timedelta | None, *, blobs: Blobs) -> bool:
+    """Forget a job but for its id, so that who asks hears that it expired.
+
+    ``False`` if its time is not over: it may have been read again since somebody saw that it was.
+    """
+    job = session.get(Job, job_id, with_for_update=True)
+    if job is None or job.finished_at is None:
+        return False
+    over_at = job.delete_at if job.keep_days is not None else job.finished_at + keep if keep else None
+    if over_at is None or over_at > now():
+        return False
+    session.add(GoneJob(id=job.id, owner=job.owner))
+    _drop(session, job, blobs)
+    return True
+
+
+def _drop(session: Session, job: Job, blobs: Blobs) -> None:
+    """Delete a job (its row locked), its pages, its results, and readings nobody else uses.
+
+    The bytes are deleted inside of the transaction: an upload of the same bytes waits for that, and then stores them
+    again; where it fails, the job stays.
+    """
+    job_id = job.id
     session.execute(delete(Delivery).where(Delivery.job_id == job_id))
     # Of several jobs with one file, forgotten at once, each would see the others: so one waits for the other here.
     file = session.get_one(File, job.file_sha256, with_for_update=True)
@@ -392,8 +424,6 @@ def forget(session: Session, job_id: str, *, blobs: Blobs, owner: str | None = N
         session.flush()
         blobs.delete_file(file.sha256)
     blobs.delete_results(job_id)
-    if job.batch_id is not None and not session.scalar(select(exists().where(Job.batch_id == job.batch_id))):
-        session.execute(delete(Batch).where(Batch.id == job.batch_id))
 
 
 def forget_gone(session: Session, before: datetime) -> None:
@@ -420,13 +450,20 @@ def give_back_intake(session: Session, job_id: str, token: str) -> None:
         job.lease_until, job.lease_token, job.sent_at = now(), None, None
 
 
-def queue_position(session: Session, job: Job) -> int | None:
-    """How many open jobs will be taken before this one, counting from 0; ``None`` once it has begun."""
-    if job.status != JobStatus.PENDING:
-        return None
-    ahead = or_(Job.priority < job.priority, and_(Job.priority == job.priority, Job.created_at < job.created_at))
-    counted = select(func.count()).where(Job.status == JobStatus.PENDING, Job.queue == job.queue, ahead)
-    return session.scalar(counted) or 0
+def queue_positions(session: Session, found: Sequence[Job]) -> dict[str, int]:
+    """How many waiting jobs will be taken before each of these, counting from 0; those that have begun are left out."""
+    waiting = [job for job in found if job.status == JobStatus.PENDING]
+    if len(waiting) == 1:
+        job = waiting[0]
+        ahead = tuple_(Job.priority, Job.created_at) < (job.priority, job.created_at)
+        counted = select(func.count()).where(Job.status == JobStatus.PENDING, Job.queue == job.queue, ahead)
+        return {job.id: session.scalar(counted) or 0}
+    if not waiting:
+        return {}
+    place = func.rank().over(partition_by=Job.queue, order_by=(Job.priority, Job.created_at)) - 1
+    line = select(Job.id, place.label("place")).where(Job.status == JobStatus.PENDING).subquery()
+    rows = session.execute(select(line.c.id, line.c.place).where(line.c.id.in_([job.id for job in waiting])))
+    return {row.id: row.place for row in rows}
 
 
 def progress(session: Session, ids: Iterable[str]) -> dict[str, Progress]:

@@ -232,10 +232,10 @@ def _lock(session: Session, lease: Lease) -> Job | None:
 def _end_page(session: Session, job: Job, lease: Lease, *, status: PageStatus, **values: Any) -> Finished | None:
     ending = update(Page).where(mine(lease), Page.status.in_(before_page(status)))
     row = {"status": status, "finished_at": now(), "lease_token": None, "engine_running": None, **values}
-    job.changes += 1
-    if not touched(session.execute(ending.values(row | {"change": job.changes}))):
+    # The job is written once, afterwards.
+    if not touched(session.execute(ending.values(row | {"change": job.changes + 1}))):
         return None
-    job.updated_at = now()
+    job.changes, job.updated_at = job.changes + 1, now()
     ended = jobs.close_if_read(session, job)
     send = () if ended or job.pages_total == 1 else tuple(take_to_send(session, job.id, 1))
     return Finished(ended, send, job.queue, job.priority)

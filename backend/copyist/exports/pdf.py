@@ -37,6 +37,20 @@ _LONGEST_SIDE: Final = 14_400
 """Points; a longer page is beyond what a viewer must show (ISO 32000-1, annex C)."""
 _MAX_PIXELS: Final = 200_000_000
 """A frame that was not read is shown up to this size; one that was read has passed a check."""
+_MOST_MEMORY: Final = 32_000_000
+"""Bytes. Into more no stream unpacks that qpdf has to look into (tables of objects, objects packed together, content of
+a page): 2 MB of a PDF can stand for 2 GB. Pictures are passed on packed, however large they are."""
+_MOST_ITEMS: Final = 1_000_000
+"""In one array or dictionary, each of which costs qpdf a hundred times its byte."""
+
+# They hold for the process, and are to be set before threads use qpdf.
+pikepdf.settings.set_qpdf_limits(
+    parser_max_container_size=_MOST_ITEMS,
+    flate_max_memory=_MOST_MEMORY,
+    png_max_memory=_MOST_MEMORY,
+    run_length_max_memory=_MOST_MEMORY,
+    tiff_max_memory=_MOST_MEMORY,
+)
 
 
 def write(material: Material, into: IO[bytes]) -> None:
@@ -63,7 +77,7 @@ def _with_pages(material: Material) -> Iterator[tuple[int, Page | None]]:
 
 def _write_over_pdf(material: Material, path: Path, into: IO[bytes]) -> None:
     with _as_damage():
-        pdf = pikepdf.open(path)
+        pdf = _opened(path)
     with pdf, path.open("rb") as original:
         with _as_damage():
             pages = len(pdf.pages)
@@ -76,7 +90,7 @@ def _write_over_pdf(material: Material, path: Path, into: IO[bytes]) -> None:
         with tempfile.TemporaryFile() as anew:
             with _as_damage():
                 _save(_chosen(pdf, material), cast("BinaryIO", anew))
-                again = pikepdf.open(anew)
+                again = _opened(anew)
             with again:
                 _update(material, again, anew, into)
 
@@ -88,6 +102,14 @@ def _update(material: Material, pdf: pikepdf.Pdf, file: IO[bytes], into: IO[byte
                 with _as_damage():
                     update.add(place, page)
         update.finish(into)
+
+
+def _opened(file: Path | IO[bytes]) -> pikepdf.Pdf:
+    """An open PDF whose objects have the numbers that they have in the file.
+
+    By itself pikepdf gives pages what they inherit, as new objects, with the numbers that an update takes for its own.
+    """
+    return pikepdf.open(cast("Path | BinaryIO", file), inherit_page_attributes=False)
 
 
 @contextmanager

@@ -81,7 +81,7 @@ class PdfUpdate:
         operators = text_operators(reading, _to_page(page.obj, reading), self._font, name)
         if not operators:
             return
-        cleaned = without_invisible_text(page)
+        cleaned = without_invisible_text(page.obj, resources)
         rest = _contents(page.obj) if cleaned is None else [reference(self._writer.put_deflated(cleaned))]
         # In front of all else the graphics are as the page begins; behind, they are what its content left.
         contents = [reference(self._writer.put_deflated(operators)), *rest]

@@ -7,6 +7,7 @@ times its size.
 
 from __future__ import annotations
 
+import errno
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,8 @@ def put_picture(path: Path, kind: MediaKind, frame: int, writer: PdfWriter, *, m
         except CopyistError:
             raise
         except Exception as cause:
+            if isinstance(cause, OSError) and cause.errno == errno.ENOSPC:
+                raise  # of the disk that it is written to, which says nothing about the file
             # A broken file makes decoders raise nearly anything, MemoryError included.
             raise DamagedFile(kind=kind.label) from cause
     return Picture(number, _PLACINGS[turn], width, height, dpi)

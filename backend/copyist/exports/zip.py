@@ -63,6 +63,8 @@ def _files(material: Material, formats: Mapping[str, Write]) -> Iterator[tuple[s
 def _failure(make: Callable[[IO[bytes]], None], content: IO[bytes]) -> Exception | None:
     try:
         make(content)
+    except OSError:
+        raise  # a disk that is full is no fault of one format
     except Exception as error:
         if isinstance(error, CopyistError) and error.retry:
             raise

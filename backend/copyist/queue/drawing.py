@@ -8,7 +8,7 @@ import structlog
 
 from copyist import storage
 from copyist.db import jobs
-from copyist.errors import CopyistError, NotFound
+from copyist.errors import CopyistError, NotFound, Unavailable
 from copyist.media import MediaKind
 from copyist.pipeline.render import page_picture
 from copyist.queue.context import Context
@@ -49,7 +49,10 @@ def _picture(context: Context, sha256: str, kind: MediaKind, number: int) -> byt
     try:
         with context.storage.local(storage.file_key(sha256)) as path:
             return page_picture(path, kind, number, max_pixels=context.settings.max_pixels)
-    except (CopyistError, FileNotFoundError) as error:
+    except FileNotFoundError as error:
+        # It may come back, with its disk: whoever looks at the page is told that there is no picture just now.
+        raise Unavailable(what="The file") from error
+    except CopyistError as error:
         if is_ours(error):
             raise
         log.info("page %d of file %s cannot be drawn: %s", number, sha256, type(error).__name__)

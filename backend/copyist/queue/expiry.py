@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 
-from copyist.db import idempotency, jobs, presence
+from copyist.db import batches, idempotency, jobs, presence
 from copyist.db.tables import now
-from copyist.errors import Expired, NotFound
 from copyist.queue.footing import Footing
 from copyist.settings import Settings
 
@@ -44,6 +43,7 @@ def expire(here: Footing) -> bool:
         presence.forget_gone(session)
         idempotency.forget_old(session)
         jobs.forget_gone(session, now() - GONE_KEPT)
+        batches.forget_old(session)
     until = time.monotonic() + period_s(here.settings) / 2
     deleted, failed, more = 0, 0, False
     for job_id in _over(here):
@@ -82,9 +82,5 @@ def _batches(here: Footing, find: Callable[..., list[tuple[datetime, str]]]) -> 
 
 
 def _forget(here: Footing, job_id: str) -> bool:
-    try:
-        with here.db.write() as session:
-            jobs.forget(session, job_id, blobs=here.storage, remember=True)
-    except (NotFound, Expired):  # Somebody else has deleted it meanwhile.
-        return False
-    return True
+    with here.db.write() as session:
+        return jobs.expire(session, job_id, here.settings.keep_jobs, blobs=here.storage)

@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 THREAD = "webhooks"
 AT_ONCE = 32
 AT_ONCE_PER_HOST = 4
+AT_ONCE_PER_OWNER = 24
+"""Whose receivers are many and silent leaves some room for the others."""
 LOOK_EVERY_S = 1.0
 LOOK_AT = 200
 """Messages that one look finds: more than can be sent at once, in case many are for one host."""
@@ -93,7 +95,7 @@ class Deliverer:
         # One at a time: what is written down here never waits for itself.
         self._asking = ThreadPoolExecutor(1, thread_name_prefix="deliveries")
         self._trouble = Trouble(log, "the database")
-        self._under_way: dict[asyncio.Task[None], str] = {}
+        self._under_way: dict[asyncio.Task[None], Attempt] = {}
 
     async def run(self, is_over: Callable[[], bool] = lambda: False) -> None:
         """Deliver for ever, or until ``is_over``."""
@@ -118,21 +120,33 @@ class Deliverer:
             return
         for attempt, secret in attempts:
             task = asyncio.create_task(self._attempt(attempt, secret))
-            self._under_way[task] = _origin(attempt.url)
+            self._under_way[task] = attempt
             task.add_done_callback(self._under_way.pop)
 
     def _due(self) -> list[Waiting]:
-        busy = [host for host, count in Counter(self._under_way.values()).items() if count >= AT_ONCE_PER_HOST]
+        hosts, owners = self._busy()
         with self._db.read() as session:
-            return deliveries.due(session, limit=LOOK_AT, not_to=busy)
+            return deliveries.due(
+                session,
+                limit=LOOK_AT,
+                not_to=[host for host, count in hosts.items() if count >= AT_ONCE_PER_HOST],
+                not_of=[owner for owner, count in owners.items() if count >= AT_ONCE_PER_OWNER],
+            )
+
+    def _busy(self) -> tuple[Counter[str], Counter[str]]:
+        """How many attempts are under way to each host, and of each owner."""
+        attempts = tuple(self._under_way.values())
+        return Counter(_origin(one.url) for one in attempts), Counter(one.owner for one in attempts)
 
     def _choose(self, waiting: Sequence[Waiting]) -> list[str]:
-        busy = Counter(self._under_way.values())
+        hosts, owners = self._busy()
         chosen: list[str] = []
         for one in waiting:
             host = _origin(one.url)
-            if busy.total() < AT_ONCE and busy[host] < AT_ONCE_PER_HOST:
-                busy[host] += 1
+            has_room = hosts[host] < AT_ONCE_PER_HOST and owners[one.owner] < AT_ONCE_PER_OWNER
+            if has_room and hosts.total() < AT_ONCE:
+                hosts[host] += 1
+                owners[one.owner] += 1
                 chosen.append(one.id)
         return chosen
 

@@ -64,7 +64,14 @@ export async function cancel(id) {
 // Has the pages read again that failed or were skipped.
 export const retry = async (id) => (await ask(`api/jobs/${id}/retry`, { method: "POST" })).json();
 
-export const forget = (id) => ask(`api/jobs/${id}`, { method: "DELETE" });
+// One that somebody else removed, or that has expired, is forgotten already.
+export async function forget(id) {
+  try {
+    await ask(`api/jobs/${id}`, { method: "DELETE" });
+  } catch (problem) {
+    if (problem.status !== 404 && problem.status !== 410) throw problem;
+  }
+}
 
 export const isOpen = (body) => body.status === "pending" || body.status === "processing";
 

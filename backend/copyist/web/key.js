@@ -2,6 +2,7 @@
 
 const PLACE = "copyist-key";
 const NEEDED = "This server asks for a key. Whoever runs it can make you one.";
+const SENDABLE = /^[\x21-\x7e]+$/; // What a browser takes for the value of a header.
 const REFUSED = "The server does not take this key: it may be mistyped, revoked or too old.";
 
 let key = remembered();
@@ -51,6 +52,10 @@ function ask(sentence) {
       event.preventDefault();
       const given = input.value.trim();
       if (!given) return;
+      if (!SENDABLE.test(given)) {
+        document.getElementById("key-reason").textContent = REFUSED;
+        return;
+      }
       input.value = "";
       form.hidden = true;
       resolve(given);

@@ -20,19 +20,19 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from copyist import __version__, errors
+from copyist import __version__, errors, fetch
 from copyist.api import openapi, problems, uploads
 from copyist.api.callers import Asks, Caller, Scope, needs
 from copyist.api.compat import examples
 from copyist.api.compat.docling_document import docling_document
-from copyist.api.compat.docling_options import Kept, Options, SourceOptions, UploadOptions
+from copyist.api.compat.docling_options import Kept, NoArtifactStorage, Options, SourceOptions, UploadOptions
 from copyist.api.problems import InvalidRequest
 from copyist.api.ratelimits import count_files, has_a_place
 from copyist.api.results import MAKERS, read_document
 from copyist.api.schemas import FieldProblem, JobBody
 from copyist.api.schemas import shown as with_example
 from copyist.api.service import Here, Service
-from copyist.api.sources import FETCHES, take_in_named
+from copyist.api.sources import FETCHES
 from copyist.api.synchronous import cancel_all, failure, nobody_there, wait_for_all_unless_gone, wait_for_end
 from copyist.api.views import look
 from copyist.db.states import JOB_OPEN, JobStatus
@@ -141,7 +141,9 @@ class FileSource(BaseModel):
 class Target(BaseModel):
     """Where the result goes."""
 
-    kind: Literal["inbody", "zip"] = "inbody"
+    kind: Literal["inbody", "zip", "presigned_url"] = Field(
+        default="inbody", description="`presigned_url` is refused: there are no addresses of results here."
+    )
 
 
 class ConvertSources(BaseModel):
@@ -160,7 +162,7 @@ Files = Annotated[
     list[UploadFile], File(json_schema_extra={"items": {"type": "string", "format": "binary"}}, max_length=MAX_FILES)
 ]
 ZIP: openapi.Responses = {200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}}
-_TAKEN = (*(kind for kind in openapi.UPLOAD if kind is not errors.MissingFile), Unavailable)
+_TAKEN = (*(kind for kind in openapi.UPLOAD if kind is not errors.MissingFile), NoArtifactStorage, Unavailable)
 _NAMED = (*(kind for kind in _TAKEN if kind is not errors.MalformedForm), *openapi.FETCH)
 _WAITED = (errors.NoPageRead, errors.NoResult, errors.OnlyPlaceholder, ConversionTooLong)
 _MAKES = [needs(Scope.WRITE), has_a_place]
@@ -301,15 +303,23 @@ def _named(
     service: Service, caller: Caller, source: HttpSource | FileSource, wanted: Options, priority: Priority
 ) -> Take:
     def take() -> str:
-        if isinstance(source, FileSource):
-            address, name = f"data:;base64,{source.base64_string}", source.filename
-        elif source.url.partition(":")[0].strip().lower() in ("http", "https"):
-            address, name = source.url, ""
-        else:
-            raise errors.InvalidSource
-        return take_in_named(service, caller, address, wanted.form(priority), filename=name).id
+        address, name = _address(source)
+        allowed = fetch.Sources(urls=service.settings.fetch_urls, max_bytes=service.settings.max_bytes)
+        with fetch.fetched(address, allowed) as file:
+            form = wanted.form(priority, file.content)
+            return uploads.take_in(service, caller, file.content, name or file.name, form).id
 
     return take
+
+
+def _address(source: HttpSource | FileSource) -> tuple[str, str]:
+    """Where the file is, and the name that came with it."""
+    if isinstance(source, FileSource):
+        return f"data:;base64,{source.base64_string}", source.filename
+    address = source.url.strip()
+    if not address.lower().startswith(("http:", "https:")):
+        raise errors.InvalidSource
+    return address, ""
 
 
 def _only_one(field: str, count: int) -> None:
@@ -400,7 +410,8 @@ def _answer(service: Service, caller: Caller, jobs: list[JobBody]) -> Converted 
         failed = {}
         for number, job in enumerate(jobs, 1):
             if problem := failure(service, job):
-                failed[job.filename] = json.loads(bytes(problem.body))
+                name = f"{number}-{job.filename}" if job.filename in failed else job.filename
+                failed[name] = json.loads(bytes(problem.body))
                 continue
             name = f"{number}-" * (len(jobs) > 1) + PurePosixPath(job.filename).stem
             for extension, text in _files_of(_converted(service, caller, job, kept)).items():

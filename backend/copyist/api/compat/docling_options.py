@@ -10,16 +10,18 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, BinaryIO, Literal
+from typing import IO, Annotated, Any, BinaryIO, Literal, cast
 
 import pikepdf
 from fastapi import Depends, Form
 from pydantic import BaseModel, ValidationError
 
+from copyist import media
 from copyist.api import uploads
 from copyist.document import TextPolicy
-from copyist.errors import InvalidOption
+from copyist.errors import CopyistError, InvalidOption
 from copyist.languages import language_codes
+from copyist.media import MediaKind
 from copyist.queue.routing import Priority
 
 Engines = Mapping[str, Mapping[str, Any]]
@@ -31,9 +33,22 @@ ENGINES = {"easyocr": "easyocr", "rapidocr": "rapidocr"} | dict.fromkeys(
 )
 """docling's OCR engines that are here, too. Any other name leaves the choice to the house."""
 
+BY_ADDRESS = "presigned_url"
+"""The target of those who want the address of a result. There is none here, and they are told so."""
 _NO_END = 1_000_000
 """docling's clients write "to the end" as the largest number there is."""
 _MAX_BREAK = 200
+_A_YEAR_S = 31_536_000
+"""A time limit beyond this is none."""
+
+
+class NoArtifactStorage(CopyistError):
+    """Addresses of results are wanted instead of results. docling's clients ask for that first, and by these very
+    words they know to ask again for the results themselves.
+    """
+
+    code, status, title = "no_artifact_storage", 422, "Results are not given out by address"
+    template = "Addresses of results need artifact storage to be configured, which is not here. Use inbody or zip."
 
 
 class Kept(BaseModel):
@@ -64,8 +79,8 @@ class Options:
     pages: tuple[int, int | None]
     time_limit: float | None
 
-    def form(self, priority: Priority, content: BinaryIO | None = None) -> uploads.Form:
-        """The same for ``uploads``; ``content`` is the file, where it is at hand, to see how many pages it has."""
+    def form(self, priority: Priority, content: IO[bytes]) -> uploads.Form:
+        """The same for ``uploads``; ``content`` is the file, to see how many pages it has."""
         return uploads.Form(
             engine=self.engine,
             languages="+".join(self.languages) or None,
@@ -76,9 +91,9 @@ class Options:
             time_limit=self.time_limit,
         )
 
-    def _pages(self, content: BinaryIO | None) -> str | None:
+    def _pages(self, content: IO[bytes]) -> str | None:
         first, last = self.pages
-        total = _count_pages(content) if content and last is not None else None
+        total = None if last is None else _count_pages(content)
         if total is not None and last is not None and first <= total:
             last = min(last, total)
         if (first, last) == (1, None):
@@ -86,20 +101,21 @@ class Options:
         return f"{first}-" if last is None else f"{first}-{last}"
 
 
-def _count_pages(content: BinaryIO) -> int | None:
-    """The pages of a PDF, ``None`` where it is none or cannot be opened; ``content`` stays where it stands.
+def _count_pages(content: IO[bytes]) -> int | None:
+    """The pages of a file, ``None`` where it cannot be told here; ``content`` stays where it stands.
 
     To docling a range may go beyond the end of the document; to us that is a slip.
     """
     start = content.tell()
     try:
-        if b"%PDF-" not in content.read(1024):
-            return None
+        kind = media.sniff(content.read(media.HEAD_BYTES))
+        if kind is not MediaKind.PDF:
+            return None if kind is MediaKind.TIFF else 1
         content.seek(start)
-        with pikepdf.open(content) as pdf:
+        with pikepdf.open(cast("BinaryIO", content)) as pdf:
             return len(pdf.pages)
-    except pikepdf.PdfError:
-        return None
+    except (pikepdf.PdfError, CopyistError):
+        return None  # Whoever takes the file in says what is wrong with it.
     finally:
         content.seek(start)
 
@@ -112,7 +128,9 @@ class SourceOptions:
     target: str = "inbody"
 
     def __call__(self, engines: Engines) -> Options:
-        """Raises ``InvalidOption``."""
+        """Raises ``InvalidOption`` and ``NoArtifactStorage``."""
+        if self.target == BY_ADDRESS:
+            raise NoArtifactStorage
         get = self.values.get
         notes: list[str] = []
         languages = _languages(_words(get("ocr_lang")), engines, notes)
@@ -150,7 +168,7 @@ def _form(
     target_type: Annotated[str, Form(description="`inbody` or `zip`")] = "inbody",
 ) -> SourceOptions:
     values = {name: value for name, value in locals().items() if name != "target_type"}
-    if target_type not in ("inbody", "zip"):
+    if target_type not in ("inbody", "zip", BY_ADDRESS):
         raise InvalidOption(option="target_type", value=target_type[:40], allowed="inbody or zip")
     return SourceOptions(values, target_type)
 
@@ -213,4 +231,4 @@ def _seconds(value: object) -> float | None:
         seconds = float(str(value)) if value else 0.0
     except ValueError as error:
         raise InvalidOption(option="document_timeout", value=str(value)[:40], allowed="a number of seconds") from error
-    return seconds if 0 < seconds < float("inf") else None
+    return seconds if 0 < seconds <= _A_YEAR_S else None

@@ -45,7 +45,7 @@ from copyist.exports.todo import Task, find_tasks
 from copyist.queue.routing import Priority
 from copyist.reasons import is_full
 
-router = APIRouter(prefix="/api", tags=["task notes"])
+router = APIRouter(tags=["task notes"])
 
 STATUS: dict[JobStatus, Literal["pending", "processing", "completed", "failed"]] = {
     JobStatus.PENDING: "pending",
@@ -151,7 +151,7 @@ upload_router = APIRouter(route_class=_OldErrors)
 
 
 @upload_router.post(
-    "/upload/",
+    "/api/upload/",
     status_code=201,
     summary="Upload a photo of a task note",
     dependencies=[needs(Scope.WRITE), has_a_place],
@@ -174,13 +174,13 @@ router.include_router(upload_router)
 
 
 @router.get(
-    "/status/{transaction_id}/",
+    "/api/status/{transaction_id}/",
     summary="The state of a transaction and its tasks",
     dependencies=[needs(Scope.READ)],
     responses=NO_TRANSACTION,
 )
 @router.get(
-    "/jobs/{transaction_id}/",
+    "/api/jobs/{transaction_id}/",
     summary="The same as /api/status/{id}/",
     dependencies=[needs(Scope.READ)],
     responses=NO_TRANSACTION,
