@@ -302,7 +302,7 @@ class StillReading(CopyistError):
 class OnlyPlaceholder(CopyistError):
     """A job that only the mock engine answered."""
 
-    code, status, retry, title = "only_placeholder", 503, True, "No engine could read the file"
+    code, status, retry, title = "only_placeholder", 503, False, "No engine could read the file"
     template = (
         "No engine could read this file, or all of it, so its text would be a placeholder. The pages of the job {job} "
         "say why, and /api/engines says what is missing here."

@@ -326,7 +326,7 @@ def test_who_hangs_up_cancels_the_task(serve: Start) -> None:
 def test_version_and_health_are_there(serve: Start) -> None:
     service = serve(works=False)
     assert service("GET", "/version").json().keys() == {"copyist"}
-    assert service("GET", "/health").json()["status"] == "ok"
+    assert service("GET", "/health", headers={"Accept": "application/json"}).json()["status"] == "ok"
 
 
 # What docling-core's schema 1.4.0 allows an item to have, and demands.

@@ -101,7 +101,23 @@ def test_examples_are_what_the_models_take() -> None:
 def test_statuses_and_headers_are_those_that_occur(document: dict[str, Any]) -> None:
     paths = document["paths"]
     submit = paths["/api/jobs"]["post"]["responses"]
-    refusals = {"400", "401", "403", "404", "408", "409", "410", "413", "415", "422", "429", "503", "507", "default"}
+    refusals = {
+        "400",
+        "401",
+        "403",
+        "404",
+        "408",
+        "409",
+        "410",
+        "410",
+        "413",
+        "415",
+        "422",
+        "429",
+        "503",
+        "507",
+        "default",
+    }
     assert submit.keys() == {"200", "202"} | refusals
     assert submit["202"]["headers"].keys() == {"Location", "Retry-After"}
     assert submit["503"]["headers"].keys() == {"Retry-After"}

@@ -42,13 +42,11 @@ class Health(Alive):
 
 @router.get("/health", summary="The same as /livez, for two kinds of clients", responses={200: {"content": TEXT}})
 async def health(accept: Annotated[str, Header(include_in_schema=False)] = "*/*") -> Health:
-    """The text `OK!!!` for a client that asks for text (`Accept: text/plain`), JSON with the same word for any other:
-    docling's own client reads JSON here and asks for `*/*`, as curl does.
+    """JSON for a client that asks for it (`Accept: application/json`), the bare text `OK!!!` for any other, as the
+    Nougat sidecar's clients expect it: curl, too, asks for `*/*`.
     """
     asked = {kind.partition(";")[0].strip().lower() for kind in accept.split(",")}
-    if "text/plain" in asked and "application/json" not in asked:
-        return PlainTextResponse(FINE)  # type: ignore[return-value]
-    return Health(version=__version__)
+    return Health(version=__version__) if "application/json" in asked else PlainTextResponse(FINE)  # type: ignore[return-value]
 
 
 NOT_READY = {"model": Ready, "description": "Something does not answer"} | openapi.example(examples.NOT_READY)

@@ -17,9 +17,13 @@ FORM_OVERHEAD_BYTES = 1_000_000
 """What a multipart form may hold beside the file itself."""
 
 
+MAX_JSON_BYTES = 64_000_000
+"""A body of JSON is held and read as a whole, in memory: a larger file is sent as a form, which goes to the disk."""
+
+
 def limit_body(app: FastAPI, max_bytes: int) -> None:
     """Refuse a body that is too long for a file of ``max_bytes``, by its declared length or as soon as it is over."""
-    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=max_bytes + FORM_OVERHEAD_BYTES)
+    app.add_middleware(_Limited, max_bytes=max_bytes)
     app.add_middleware(_AsProblem, max_bytes=max_bytes)
 
 
@@ -28,24 +32,43 @@ def end_stalled(app: FastAPI, idle_s: float) -> None:
     app.add_middleware(_Inlet, idle_s=idle_s)
 
 
+def _is_json(scope: Scope) -> bool:
+    kind = Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()
+    return kind == "application/json" or kind.endswith("+json")
+
+
+class _Limited:
+    """The limit of a form, and the smaller one of JSON."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        longest = max_bytes + FORM_OVERHEAD_BYTES
+        self._form = RequestBodyLimitMiddleware(app, max_body_size=longest)
+        self._json = RequestBodyLimitMiddleware(app, max_body_size=min(longest, MAX_JSON_BYTES))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        limited = self._json if scope["type"] == "http" and _is_json(scope) else self._form
+        await limited(scope, receive, send)
+
+
 class _AsProblem:
     """Starlette refuses a large body in plain text; our clients read problems."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self.app = app
-        self._problem = problems.of(FileTooLarge(limit_mb=round(max_bytes / 1e6, 1)))
+        self._form = problems.of(FileTooLarge(limit_mb=round(max_bytes / 1e6, 1)))
+        self._json = problems.of(FileTooLarge(limit_mb=round(min(max_bytes, MAX_JSON_BYTES) / 1e6, 1)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         refused = False
 
         async def translate(message: Message) -> None:
             nonlocal refused
-            if message["type"] == "http.response.start" and message["status"] == self._problem.status_code:
+            if message["type"] == "http.response.start" and message["status"] == self._form.status_code:
                 refused = MutableHeaders(scope=message)["content-type"].startswith("text/plain")
             if not refused:
                 await send(message)
             elif message["type"] == "http.response.start":
-                await self._problem(scope, receive, send)
+                await (self._json if _is_json(scope) else self._form)(scope, receive, send)
 
         await self.app(scope, receive, translate)
 

@@ -82,6 +82,10 @@ def unsent(session: Session, job_id: str) -> None:
     session.execute(update(Job).where(Job.id == job_id).values(sent_at=None))
 
 
+LONGEST_S = 366 * 24 * 3600.0
+"""No time limit ends later than that: moments far off are more than a database holds."""
+
+
 def is_id(text: str) -> bool:
     """Whether ``text`` is an id as jobs have them: databases differ in how they take other things."""
     try:
@@ -223,7 +227,7 @@ def claim_intake(session: Session, job_id: str, *, token: str, lease_s: float, m
 
 def _deadline(job: Job, start: datetime) -> datetime | None:
     """When the time of a job that is begun at ``start`` is over."""
-    limit_s = job.options.get("time_limit")
+    limit_s = min(job.options.get("time_limit") or 0, LONGEST_S)
     return start + timedelta(seconds=limit_s) if limit_s else None
 
 
