@@ -13,7 +13,10 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI, Request
+from fastapi.testclient import TestClient
 
+from copyist.api import limits
 from copyist.api.guards import names_a_key
 from tests.api.conftest import Ask, MakeKey, with_settings
 
@@ -312,3 +315,20 @@ def test_pages_on_this_machine_may_use_the_routes_that_are_made_for_them(ask: As
 @with_settings(api_keys="required")
 def test_a_page_that_has_a_key_may_come_from_anywhere(ask: Ask, make_key: MakeKey) -> None:
     assert sent_by(ask, origin="https://evil.example", x_api_key=make_key()) == (400, "missing_file")
+
+
+def test_json_has_a_smaller_limit_than_a_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is held in memory as a whole."""
+    monkeypatch.setattr(limits, "MAX_JSON_BYTES", 1000)
+    app = FastAPI()
+    limits.limit_body(app, 100_000)
+
+    @app.post("/")
+    async def take(request: Request) -> int:
+        return len(await request.body())
+
+    with TestClient(app) as client:
+        for kind, status in (("application/json", 413), ("application/problem+json; x=y", 413), ("text/plain", 200)):
+            answer = client.post("/", content=b"x" * 2000, headers={"Content-Type": kind})
+            assert answer.status_code == status
+            assert status == 200 or answer.json()["code"] == "file_too_large"

@@ -109,7 +109,6 @@ def test_statuses_and_headers_are_those_that_occur(document: dict[str, Any]) -> 
         "408",
         "409",
         "410",
-        "410",
         "413",
         "415",
         "422",
