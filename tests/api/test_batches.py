@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from copyist.db import jobs
+from copyist.db import listing
 from copyist.db.session import Database
 from copyist.db.states import JobStatus
 from copyist.db.tables import Job
@@ -94,7 +94,7 @@ def test_a_job_that_goes_by_itself_is_in_nobodys_way(ask: Ask, rows: Database, m
     for job_id in (gone, gone):
         ask("DELETE", f"/api/jobs/{job_id}")
     with rows.read() as session:
-        before = [Job(id=gone, status=JobStatus.PENDING), *jobs.newest(session, limit=9)]
+        before = [Job(id=gone, status=JobStatus.PENDING), *listing.newest(session, limit=9)]
     with monkeypatch.context() as late:
         late.setattr("copyist.api.batches._jobs", lambda *_: iter(before))
         assert ask("DELETE", batch["links"]["self"]).status_code == 202

@@ -20,7 +20,7 @@ from sqlalchemy.pool import Pool
 
 from copyist.api import uploads
 from copyist.api.service import Paces
-from copyist.db import idempotency, jobs
+from copyist.db import forgetting, idempotency, listing
 from copyist.db.session import Database
 from copyist.db.tables import IdempotencyKey, now
 from copyist.errors import WorkerCrashed
@@ -190,7 +190,7 @@ def test_who_prefers_to_wait_gets_202_when_the_time_is_up_and_200_at_the_end(ask
     def finish() -> None:
         while True:
             with rows.read() as session:
-                found = jobs.newest(session, limit=1)
+                found = listing.newest(session, limit=1)
             if found and found[0].id != late.json()["id"]:
                 break
         worked.take_in(rows, found[0].id)
@@ -402,7 +402,7 @@ def test_a_job_that_expired_is_gone_and_one_that_was_deleted_was_never_there(ask
     for job_id in (expired, deleted):
         ask("POST", f"/api/jobs/{job_id}/cancel")
     with rows.write() as session:
-        assert jobs.expire(session, expired, timedelta(microseconds=1), blobs=Nothing())
+        assert forgetting.expire(session, expired, timedelta(microseconds=1), blobs=Nothing())
     assert ask("DELETE", f"/api/jobs/{deleted}").status_code == 204
     for path in ("", "/result.txt", "/pages/1", "/events"):
         gone = ask("GET", f"/api/jobs/{expired}{path}")

@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import func, select, text
 
-from copyist.db import batches, jobs, pages, readings
+from copyist.db import batches, forgetting, jobs, pages, readings
 from copyist.db.session import Database
 from copyist.db.tables import Base, Batch, File, Job, Page, Reading, now
 from copyist.errors import NotEnded, NotFound
@@ -36,7 +36,7 @@ class Bytes:
 
 def forget(db: Database, job_id: str, drop_file: Callable[[str], None] = nothing) -> None:
     with db.write() as session:
-        jobs.forget(session, job_id, blobs=Bytes(drop_file))
+        forgetting.forget(session, job_id, blobs=Bytes(drop_file))
 
 
 def count(db: Database, table: type[Base]) -> int:
@@ -83,7 +83,7 @@ def test_of_two_jobs_forgotten_at_once_one_takes_the_file_along(db: Database, ma
     dropped: list[str] = []
     with ThreadPoolExecutor(1) as pool:
         with db.write() as session:
-            jobs.forget(session, first, blobs=Bytes(dropped.append))
+            forgetting.forget(session, first, blobs=Bytes(dropped.append))
             other = pool.submit(forget, db, second, dropped.append)
             _await_blocked(db, other)
         other.result(10)
@@ -98,7 +98,7 @@ def test_an_upload_waits_for_who_is_about_to_forget_its_file(db: Database, make_
             session.get_one(File, SHA256, with_for_update=True)
             upload = pool.submit(make_job)
             _await_blocked(db, upload)
-            jobs.forget(session, job_id, blobs=Bytes())
+            forgetting.forget(session, job_id, blobs=Bytes())
         new = upload.result(10)
     with db.read() as session:
         assert session.get_one(File, jobs.get(session, new).file_sha256).sha256 == SHA256
@@ -117,7 +117,7 @@ def test_a_reading_that_is_just_being_dropped_is_not_served(db: Database, make_j
     old, new = read_job(make_job, db), make_job(1)
     with ThreadPoolExecutor(1) as pool:
         with db.write() as session:
-            jobs.forget(session, old, blobs=Bytes())
+            forgetting.forget(session, old, blobs=Bytes())
             served = pool.submit(serve, db, new, lambda: None)
             _await_blocked(db, served)
         assert not served.result(10)
@@ -184,10 +184,10 @@ def test_only_ended_jobs_are_over_and_each_is_told_once(db: Database, make_job: 
         jobs.cancel(session, cancelled)
     found, after = [], None
     with db.read() as session:
-        while batch := jobs.over_since(session, now(), limit=2, after=after):
+        while batch := forgetting.over_since(session, now(), limit=2, after=after):
             found += [job_id for _, job_id in batch]
             after = batch[-1]
-        assert jobs.over_since(session, now() - timedelta(hours=1), limit=9) == []
+        assert forgetting.over_since(session, now() - timedelta(hours=1), limit=9) == []
     assert found == [*ended, cancelled]
 
 
@@ -199,15 +199,15 @@ def test_a_job_with_a_time_of_its_own_is_over_by_that_alone(db: Database, make_j
         for job_id in (brief, for_ever, usual):
             jobs.cancel(session, job_id)
     with db.read() as session:
-        assert [job_id for _, job_id in jobs.over_by_themselves(session, limit=9)] == [brief]
-        assert [job_id for _, job_id in jobs.over_since(session, now(), limit=9)] == [usual]
+        assert [job_id for _, job_id in forgetting.over_by_themselves(session, limit=9)] == [brief]
+        assert [job_id for _, job_id in forgetting.over_since(session, now(), limit=9)] == [usual]
 
 
 def test_the_results_of_a_job_go_with_it(db: Database, make_job: MakeJob) -> None:
     job_id = read_job(make_job, db)
     dropped: list[str] = []
     with db.write() as session:
-        jobs.forget(session, job_id, blobs=Bytes(delete_results=dropped.append))
+        forgetting.forget(session, job_id, blobs=Bytes(delete_results=dropped.append))
     assert dropped == [job_id]
 
 
@@ -242,12 +242,12 @@ def test_a_job_that_was_read_again_before_it_could_be_deleted_stays(db: Database
     keep = timedelta(days=1)
     with db.write() as session:
         jobs.retry(session, again)
-        assert not jobs.expire(session, again, keep, blobs=Bytes()), "it is open"
+        assert not forgetting.expire(session, again, keep, blobs=Bytes()), "it is open"
     with db.write() as session:
         jobs.cancel(session, again)
-        assert not jobs.expire(session, again, keep, blobs=Bytes()), "it has only just ended"
-        assert jobs.expire(session, brief, keep, blobs=Bytes())
-        assert not jobs.expire(session, brief, keep, blobs=Bytes()), "it is gone"
+        assert not forgetting.expire(session, again, keep, blobs=Bytes()), "it has only just ended"
+        assert forgetting.expire(session, brief, keep, blobs=Bytes())
+        assert not forgetting.expire(session, brief, keep, blobs=Bytes()), "it is gone"
 
 
 def test_an_open_job_is_not_forgotten(db: Database, make_job: MakeJob) -> None:

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import update
 
 from copyist import storage
-from copyist.db import jobs, presence
+from copyist.db import jobs, listing, presence
 from copyist.db.tables import Job, Worker, now
 from copyist.queue import expiry
 from copyist.queue.context import Context
@@ -50,7 +50,7 @@ def make(context: Context) -> Make:
 
 def left(context: Context) -> set[str]:
     with context.db.read() as session:
-        return {job.id for job in jobs.newest(session, limit=10_000)}
+        return {job.id for job in listing.newest(session, limit=10_000)}
 
 
 def has_file(context: Context, sha256: str) -> bool:

@@ -26,7 +26,7 @@ from copyist.api.schemas import BatchBody, BatchLinks, BatchList, Refused
 from copyist.api.service import Here, Service
 from copyist.api.submissions import Submission, request_body
 from copyist.api.views import cancel_job
-from copyist.db import batches, jobs
+from copyist.db import batches, forgetting
 from copyist.db.batches import Counts
 from copyist.db.states import JOB_ENDED, JOB_OPEN, JobStatus
 from copyist.db.tables import Batch, Job
@@ -182,7 +182,7 @@ def delete(here: Here, caller: Asks, batch_id: str) -> Response | BatchBody:
     for job in found:
         # It may have gone by itself meanwhile, or have been taken up again.
         with suppress(NotFound, Expired, NotEnded), here.db.write() as session:
-            jobs.forget(session, job.id, blobs=here.storage, owner=caller.sees)
+            forgetting.forget(session, job.id, blobs=here.storage, owner=caller.sees)
     with here.db.write() as session:
         is_gone = batches.forget_empty(session, batch_id)
     return Response(status_code=204) if is_gone else _look(here, caller, batch_id)

@@ -25,7 +25,7 @@ from copyist.api.sources import FETCHES, take_in_named
 from copyist.api.submissions import Submission, request_body
 from copyist.api.synchronous import wait_for_end
 from copyist.api.views import cancel_job, look, shown
-from copyist.db import idempotency, jobs, pages
+from copyist.db import forgetting, idempotency, jobs, listing, pages
 from copyist.db.states import JOB_ENDED, JobStatus
 from copyist.db.tables import Job
 from copyist.errors import AlreadyEnded, Expired, InvalidOption, MissingFile, NotFound, Unavailable
@@ -160,7 +160,7 @@ def newest(
     metadata: Annotated[list[str] | None, Query(examples=["shelf:3"], description="A field and its value")] = None,
 ) -> JobList:
     """Pages by cursor: pass `next_cursor` back until it is null, or follow the `Link` header."""
-    wanted = jobs.Filter(
+    wanted = listing.Filter(
         owner=caller.sees,
         statuses=status or (),
         batch_id=str(batch) if batch else None,
@@ -170,7 +170,7 @@ def newest(
         labels=dict(_label(text) for text in metadata or ()),
     )
     with here.db.read() as session:
-        found = jobs.newest(session, wanted, limit=limit + 1, before=position(cursor_))
+        found = listing.newest(session, wanted, limit=limit + 1, before=position(cursor_))
         more = found[limit - 1] if len(found) > limit else None
         following = cursor(more.created_at, more.id) if more else None
         link_next(request, response, following)
@@ -233,7 +233,7 @@ def cancel(here: Here, caller: Asks, job_id: str) -> Response | JobBody:
     """Open job: 202, it is cancelled; pages read so far are kept. Ended job: 204, the job and its file are deleted."""
     if not cancel_job(here, caller, job_id):
         with here.db.write() as session:
-            jobs.forget(session, job_id, blobs=here.storage, owner=caller.sees)
+            forgetting.forget(session, job_id, blobs=here.storage, owner=caller.sees)
         return Response(status_code=204)
     return look(here, caller, job_id)
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from copyist.api.callers import Caller
 from copyist.api.schemas import JobBody, job_body
 from copyist.api.service import Service
-from copyist.db import jobs
+from copyist.db import jobs, listing
 from copyist.db.progress import Progress
 from copyist.db.tables import Job
 from copyist.queue.routing import News
@@ -19,7 +19,7 @@ def shown(service: Service, session: Session, found: Sequence[Job]) -> list[JobB
     """Jobs with their progress."""
     keep = service.settings.keep_jobs
     progress = jobs.progress(session, [job.id for job in found if job.pages_total is not None])
-    positions = jobs.queue_positions(session, found)
+    positions = listing.queue_positions(session, found)
 
     def body(job: Job) -> JobBody:
         done, position = progress.get(job.id, Progress()), positions.get(job.id)

@@ -1,21 +1,20 @@
-"""Jobs: made, claimed by intake, closed by their last page, cancelled, forgotten."""
+"""Jobs: made, claimed by intake, closed by their last page, cancelled, given up, read again."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Text, and_, case, cast, delete, exists, func, or_, select, tuple_, update
+from sqlalchemy import and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from copyist.db import readings, webhooks
+from copyist.db import webhooks
 from copyist.db.insert import insert
 from copyist.db.progress import Progress, progress_of
 from copyist.db.states import JOB_ENDED, JOB_OPEN, PAGE_OPEN, JobStatus, PageStatus, before_job
-from copyist.db.tables import Delivery, File, GoneJob, Job, Page, now
+from copyist.db.tables import File, GoneJob, Job, Page, now
 from copyist.errors import (
     CopyistError,
     Expired,
@@ -116,85 +115,6 @@ def kind_of(session: Session, job: Job) -> str:
 def size_of(session: Session, job: Job) -> int:
     """The length of the job's file in bytes."""
     return session.scalars(select(File.size).where(File.sha256 == job.file_sha256)).one()
-
-
-@dataclass(frozen=True)
-class Filter:
-    """Which jobs to list; ``None`` asks for nothing."""
-
-    owner: str | None = None
-    statuses: Collection[JobStatus] = ()
-    batch_id: str | None = None
-    created_after: datetime | None = None
-    created_before: datetime | None = None
-    filename: str | None = None
-    """A part of the name, in any case."""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    """Fields of the metadata, and what they are, as text."""
-
-    def conditions(self, session: Session) -> list[ColumnElement[bool]]:
-        """What a row must meet."""
-        found = []
-        if self.owner is not None:
-            found.append(Job.owner == self.owner)
-        if self.statuses:
-            found.append(Job.status.in_(self.statuses))
-        if self.batch_id is not None:
-            found.append(Job.batch_id == self.batch_id)
-        if self.created_after is not None:
-            found.append(Job.created_at > self.created_after)
-        if self.created_before is not None:
-            found.append(Job.created_at < self.created_before)
-        if self.filename is not None:
-            found.append(Job.filename.icontains(self.filename, autoescape=True))
-        found += [_has_label(session, name, value) for name, value in self.labels.items()]
-        return found
-
-
-def _has_label(session: Session, name: str, value: str) -> ColumnElement[bool]:
-    """Whether a field of the metadata is ``value`` as text: ``3`` and ``"3"`` are the same here."""
-    if session.get_bind().dialect.name == "postgresql":
-        # It cannot take a NUL out of JSON, and would refuse the whole list for one.
-        has_nul = cast(Job.labels, Text).contains(r"\u0000", autoescape=True)
-        return case((has_nul, False), else_=cast(Job.labels[name].as_string(), Text) == value)
-    each = func.json_each(Job.labels).table_valued("key", "value", "type")
-    as_text = case((each.c.type.in_(("true", "false")), each.c.type), else_=cast(each.c.value, Text))
-    return exists(select(1).select_from(each).where(each.c.key == name, as_text == value))
-
-
-def newest(
-    session: Session, wanted: Filter | None = None, *, limit: int, before: tuple[datetime, str] | None = None
-) -> list[Job]:
-    """Jobs, newest first, from after the position ``before`` (creation time and id of the last one seen)."""
-    query = select(Job).order_by(Job.created_at.desc(), Job.id.desc()).limit(limit)
-    if before is not None:
-        query = query.where(tuple_(Job.created_at, Job.id) < before)
-    return list(session.scalars(query.where(*(wanted or Filter()).conditions(session))))
-
-
-def over_since(
-    session: Session, moment: datetime, *, limit: int, after: tuple[datetime, str] | None = None
-) -> list[tuple[datetime, str]]:
-    """Creation time and id of jobs that had ended by ``moment``, oldest first, from after the last one seen.
-
-    Those that have a time of their own are not among them: see ``over_by_themselves``.
-    """
-    # No job ends before it was made: the first condition keeps the search to the old end of an index.
-    over = select(Job.created_at, Job.id).where(Job.created_at < moment, Job.finished_at < moment)
-    query = over.where(Job.keep_days.is_(None)).order_by(Job.created_at, Job.id).limit(limit)
-    if after is not None:
-        query = query.where(tuple_(Job.created_at, Job.id) > after)
-    return [(created_at, job_id) for created_at, job_id in session.execute(query)]
-
-
-def over_by_themselves(
-    session: Session, *, limit: int, after: tuple[datetime, str] | None = None
-) -> list[tuple[datetime, str]]:
-    """The same of jobs whose own time is over: when that was, and their ids."""
-    query = select(Job.delete_at, Job.id).where(Job.delete_at < now()).order_by(Job.delete_at, Job.id).limit(limit)
-    if after is not None:
-        query = query.where(tuple_(Job.delete_at, Job.id) > after)
-    return [(moment, job_id) for moment, job_id in session.execute(query) if moment is not None]
 
 
 def claim_intake(session: Session, job_id: str, *, token: str, lease_s: float, max_attempts: int) -> Job | None:
@@ -374,67 +294,6 @@ def retry(session: Session, job_id: str, owner: str | None = None) -> Job:
     return job
 
 
-class Blobs(Protocol):
-    """Where the bytes are that belong to rows."""
-
-    def delete_file(self, sha256: str) -> None:
-        """Delete a file that is nobody's now."""
-
-    def delete_results(self, job_id: str) -> None:
-        """Delete what was made of a job's readings."""
-
-
-def forget(session: Session, job_id: str, *, blobs: Blobs, owner: str | None = None) -> None:
-    """Delete an ended job with all that is its own; raises ``NotFound``, ``Expired`` and ``NotEnded``."""
-    job = get(session, job_id, owner, lock=True)
-    if job.status in JOB_OPEN:
-        raise NotEnded(status=job.status.value)
-    _drop(session, job, blobs)
-
-
-def expire(session: Session, job_id: str, keep: timedelta | None, *, blobs: Blobs) -> bool:
-    """Forget a job but for its id, so that who asks hears that it expired.
-
-    ``False`` if its time is not over: it may have been read again since somebody saw that it was.
-    """
-    job = session.get(Job, job_id, with_for_update=True)
-    if job is None or job.finished_at is None:
-        return False
-    over_at = job.delete_at if job.keep_days is not None else job.finished_at + keep if keep else None
-    if over_at is None or over_at > now():
-        return False
-    session.add(GoneJob(id=job.id, owner=job.owner))
-    _drop(session, job, blobs)
-    return True
-
-
-def _drop(session: Session, job: Job, blobs: Blobs) -> None:
-    """Delete a job (its row locked), its pages, its results, and readings nobody else uses.
-
-    The bytes are deleted inside of the transaction: an upload of the same bytes waits for that, and then stores them
-    again; where it fails, the job stays.
-    """
-    job_id = job.id
-    session.execute(delete(Delivery).where(Delivery.job_id == job_id))
-    # Of several jobs with one file, forgotten at once, each would see the others: so one waits for the other here.
-    file = session.get_one(File, job.file_sha256, with_for_update=True)
-    ids = list(session.scalars(select(Page.reading_id).where(Page.job_id == job_id, Page.reading_id.is_not(None))))
-    session.execute(delete(Page).where(Page.job_id == job_id))
-    session.delete(job)
-    session.flush()
-    readings.drop_unused(session, [found for found in ids if found is not None])
-    if not session.scalar(select(exists().where(Job.file_sha256 == file.sha256))):
-        session.delete(file)
-        session.flush()
-        blobs.delete_file(file.sha256)
-    blobs.delete_results(job_id)
-
-
-def forget_gone(session: Session, before: datetime) -> None:
-    """Forget even the ids of jobs that expired long ago."""
-    session.execute(delete(GoneJob).where(GoneJob.gone_at < before))
-
-
 def recover_intake(session: Session, job_id: str, token: str, *, max_attempts: int) -> bool:
     """Intake of a job under ``token`` died: send it again, or give the job up. ``True`` if the job ended."""
     job = held(session, job_id, token)
@@ -452,22 +311,6 @@ def give_back_intake(session: Session, job_id: str, token: str) -> None:
     if job is not None and job.pages_total is None:
         job.attempts -= 1
         job.lease_until, job.lease_token, job.sent_at = now(), None, None
-
-
-def queue_positions(session: Session, found: Sequence[Job]) -> dict[str, int]:
-    """How many waiting jobs will be taken before each of these, counting from 0; those that have begun are left out."""
-    waiting = [job for job in found if job.status == JobStatus.PENDING]
-    if len(waiting) == 1:
-        job = waiting[0]
-        ahead = tuple_(Job.priority, Job.created_at) < (job.priority, job.created_at)
-        counted = select(func.count()).where(Job.status == JobStatus.PENDING, Job.queue == job.queue, ahead)
-        return {job.id: session.scalar(counted) or 0}
-    if not waiting:
-        return {}
-    place = func.rank().over(partition_by=Job.queue, order_by=(Job.priority, Job.created_at)) - 1
-    line = select(Job.id, place.label("place")).where(Job.status == JobStatus.PENDING).subquery()
-    rows = session.execute(select(line.c.id, line.c.place).where(line.c.id.in_([job.id for job in waiting])))
-    return {row.id: row.place for row in rows}
 
 
 def progress(session: Session, ids: Iterable[str]) -> dict[str, Progress]:

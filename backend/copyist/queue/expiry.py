@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 
-from copyist.db import batches, idempotency, jobs, presence
+from copyist.db import batches, forgetting, idempotency, presence
 from copyist.db.tables import now
 from copyist.queue.footing import Footing
 from copyist.settings import Settings
@@ -42,7 +42,7 @@ def expire(here: Footing) -> bool:
     with here.db.write() as session:
         presence.forget_gone(session)
         idempotency.forget_old(session)
-        jobs.forget_gone(session, now() - GONE_KEPT)
+        forgetting.forget_gone(session, now() - GONE_KEPT)
         batches.forget_old(session)
     until = time.monotonic() + period_s(here.settings) / 2
     deleted, failed, more = 0, 0, False
@@ -64,10 +64,10 @@ def expire(here: Footing) -> bool:
 
 def _over(here: Footing) -> Iterator[str]:
     """Jobs whose time is over, each once, even where it cannot be deleted."""
-    yield from _batches(here, jobs.over_by_themselves)
+    yield from _batches(here, forgetting.over_by_themselves)
     keep = here.settings.keep_jobs
     if keep is not None:
-        yield from _batches(here, partial(jobs.over_since, moment=now() - keep))
+        yield from _batches(here, partial(forgetting.over_since, moment=now() - keep))
 
 
 def _batches(here: Footing, find: Callable[..., list[tuple[datetime, str]]]) -> Iterator[str]:
@@ -83,4 +83,4 @@ def _batches(here: Footing, find: Callable[..., list[tuple[datetime, str]]]) -> 
 
 def _forget(here: Footing, job_id: str) -> bool:
     with here.db.write() as session:
-        return jobs.expire(session, job_id, here.settings.keep_jobs, blobs=here.storage)
+        return forgetting.expire(session, job_id, here.settings.keep_jobs, blobs=here.storage)
