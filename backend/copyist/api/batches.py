@@ -11,13 +11,13 @@ from pathlib import PurePosixPath
 from typing import IO, Annotated, Any
 
 from anyio import CapacityLimiter, to_thread
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from starlette.concurrency import run_in_threadpool
 
 from copyist import exports
 from copyist.api import examples, openapi, options, uploads, webhooks
 from copyist.api.callers import Asks, Caller, Scope, needs
-from copyist.api.cursors import MAX_LIST, cursor, link_next, position
+from copyist.api.cursors import Paging
 from copyist.api.jobs import IdempotencyKey, once
 from copyist.api.problems import InvalidRequest
 from copyist.api.ratelimits import count_files, has_a_place
@@ -135,18 +135,13 @@ def _take_in(service: Service, caller: Caller, file: Any, sent: Any, batch_id: s
 def newest(
     here: Here,
     caller: Asks,
-    request: Request,
-    response: Response,
-    limit: Annotated[int, Query(ge=1, le=MAX_LIST)] = 50,
-    cursor_: Annotated[str | None, Query(alias="cursor")] = None,
+    paging: Paging,
 ) -> BatchList:
     """Pages by cursor: pass `next_cursor` back until it is null, or follow the `Link` header."""
     with here.db.read() as session:
-        found = batches.newest(session, owner=caller.sees, limit=limit + 1, before=position(cursor_))
-        more = found[limit - 1] if len(found) > limit else None
-        following = cursor(more.created_at, more.id) if more else None
-        link_next(request, response, following)
-        return BatchList(batches=_shown(session, found[:limit]), next_cursor=following)
+        found = batches.newest(session, owner=caller.sees, limit=paging.limit, before=paging.before)
+        some, following = paging.cut(found)
+        return BatchList(batches=_shown(session, some), next_cursor=following)
 
 
 @router.get(

@@ -11,12 +11,12 @@ from typing import Annotated
 from uuid import UUID, uuid4
 
 from anyio import to_thread
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Response
 
 from copyist import errors
 from copyist.api import examples, openapi, uploads
 from copyist.api.callers import Asks, Caller, Scope, needs
-from copyist.api.cursors import MAX_LIST, cursor, link_next, position
+from copyist.api.cursors import Paging
 from copyist.api.problems import InvalidRequest
 from copyist.api.ratelimits import count_files, has_a_place, has_a_place_if_it_waits
 from copyist.api.schemas import NO_NUL, FieldProblem, JobBody, JobList, Moment
@@ -148,10 +148,7 @@ async def _wait_as_preferred(
 def newest(
     here: Here,
     caller: Asks,
-    request: Request,
-    response: Response,
-    limit: Annotated[int, Query(ge=1, le=MAX_LIST)] = 50,
-    cursor_: Annotated[str | None, Query(alias="cursor")] = None,
+    paging: Paging,
     status: Annotated[list[JobStatus] | None, Query(description="Any of these states")] = None,
     batch: UUID | None = None,
     created_after: Moment | None = None,
@@ -170,11 +167,9 @@ def newest(
         labels=dict(_label(text) for text in metadata or ()),
     )
     with here.db.read() as session:
-        found = listing.newest(session, wanted, limit=limit + 1, before=position(cursor_))
-        more = found[limit - 1] if len(found) > limit else None
-        following = cursor(more.created_at, more.id) if more else None
-        link_next(request, response, following)
-        return JobList(jobs=shown(here, session, found[:limit]), next_cursor=following)
+        found = listing.newest(session, wanted, limit=paging.limit, before=paging.before)
+        some, following = paging.cut(found)
+        return JobList(jobs=shown(here, session, some), next_cursor=following)
 
 
 def _label(text: str) -> tuple[str, str]:

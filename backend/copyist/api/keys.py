@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from copyist.api import openapi
 from copyist.api.callers import Asks, Scope, needs
-from copyist.api.cursors import MAX_LIST, cursor, link_next, position
+from copyist.api.cursors import Paging
 from copyist.api.problems import InvalidRequest
 from copyist.api.ratelimits import places_in_use, status
 from copyist.api.schemas import NO_NUL, MomentOfAZone, shown
@@ -166,17 +166,13 @@ def create(here: Here, wish: KeyWish, response: Response) -> MadeKey:
 )
 def newest(
     here: Here,
-    request: Request,
-    response: Response,
-    limit: Annotated[int, Query(ge=1, le=MAX_LIST)] = 50,
-    cursor_: Annotated[str | None, Query(alias="cursor")] = None,
+    paging: Paging,
 ) -> KeyList:
     """Those that are revoked or have expired, too."""
     with here.db.read() as session:
-        found = keys.newest(session, limit=limit + 1, before=position(cursor_))
-    following = cursor(found[limit - 1].created_at, found[limit - 1].id) if len(found) > limit else None
-    link_next(request, response, following)
-    return KeyList(keys=[_body(key) for key in found[:limit]], next_cursor=following)
+        found = keys.newest(session, limit=paging.limit, before=paging.before)
+    some, following = paging.cut(found)
+    return KeyList(keys=[_body(key) for key in some], next_cursor=following)
 
 
 @router.get("/me", summary="What my key is good for", responses=openapi.answers(KeyMissing, Unavailable))

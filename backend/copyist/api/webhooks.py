@@ -9,12 +9,12 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import httpx
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from copyist.api import openapi
 from copyist.api.callers import Asks, Scope, needs
-from copyist.api.cursors import MAX_LIST, cursor, link_next, position
+from copyist.api.cursors import Paging
 from copyist.api.problems import InvalidRequest
 from copyist.api.schemas import shown
 from copyist.api.service import Here, Service
@@ -255,21 +255,16 @@ def test(here: Here, caller: Asks, response: Response, wanted: TestCall | None =
 def newest(
     here: Here,
     caller: Asks,
-    request: Request,
-    response: Response,
-    limit: Annotated[int, Query(ge=1, le=MAX_LIST)] = 50,
-    cursor_: Annotated[str | None, Query(alias="cursor")] = None,
+    paging: Paging,
     job: Annotated[UUID | None, Query(description="Of this job")] = None,
     status: DeliveryStatus | None = None,
 ) -> DeliveryList:
     """They are kept for 30 days. Pages by cursor: pass `next_cursor` back until it is null, or follow `Link`."""
     wanted = deliveries.Filter(owner=caller.sees, job_id=str(job) if job else None, status=status)
     with here.db.read() as session:
-        found = deliveries.newest(session, wanted, limit=limit + 1, before=position(cursor_))
-    more = found[limit - 1] if len(found) > limit else None
-    following = cursor(more.created_at, more.id) if more else None
-    link_next(request, response, following)
-    return DeliveryList(deliveries=[_delivery(one) for one in found[:limit]], next_cursor=following)
+        found = deliveries.newest(session, wanted, limit=paging.limit, before=paging.before)
+    some, following = paging.cut(found)
+    return DeliveryList(deliveries=[_delivery(one) for one in some], next_cursor=following)
 
 
 @router.get("/deliveries/{delivery_id}", summary="Look at a delivery", responses=openapi.answers(NotFound, Unavailable))
