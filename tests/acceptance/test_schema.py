@@ -17,7 +17,7 @@ from copyist.settings import Settings
 from tests.servers import PostgresServer, ValkeyServer
 from tests.service import Service
 
-EXAMPLES = 10
+EXAMPLES = 6
 """For each route: the run is bounded, so that it can be part of every build."""
 CHECKS = [
     checks.status_code_conformance,

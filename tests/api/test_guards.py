@@ -120,7 +120,6 @@ def jobs(port: int) -> list[Any]:
     ("path", "kind", "body"),
     [
         ("/api/jobs", "multipart/form-data; boundary=x", FORM_HEAD + 3 * MEGABYTE),
-        ("/api/upload/", "multipart/form-data; boundary=x", FORM_HEAD + 3 * MEGABYTE),
         ("/ocr", "application/json", b'{"filename": "'),
         ("/api/keys", "application/json", b""),
     ],

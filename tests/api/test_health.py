@@ -104,6 +104,7 @@ def test_a_database_and_a_storage_that_come_late_are_found(serve: Serve, tmp_pat
     assert get("/api/jobs").json()["jobs"] == []
 
 
+@pytest.mark.slow
 def test_hosts_that_swallow_everything_are_not_waited_for(serve: Serve) -> None:
     with silent_port() as port:
         get = serve(database_url=f"postgresql://u@127.0.0.1:{port}/db", redis_url=f"redis://127.0.0.1:{port}/0")

@@ -297,6 +297,7 @@ with TestClient(create_app(settings), base_url="http://localhost") as client:
 """
 
 
+@pytest.mark.slow
 def test_several_processes_put_their_figures_together(redis_url: str, database_url: str, tmp_path: Path) -> None:
     environment = process_environment(PROMETHEUS_MULTIPROC_DIR=str(tmp_path / "together"))
     arguments = [sys.executable, "-c", ONE_OF_SEVERAL, redis_url, database_url, str(tmp_path)]
