@@ -58,6 +58,7 @@ def test_a_file_that_cannot_be_taken_holds_up_no_other(ask: Ask, rows: Database)
         assert json.loads(archive.read("0002-c.json"))["pages"][0]["number"] == 1
         manifest = json.loads(archive.read("manifest.json"))
     assert [(job["id"], len(job["files"])) for job in manifest["jobs"]] == [(first, 2), (second, 2)]
+    assert [one["filename"] for one in manifest["refused"]] == ["notes.doc"]
 
 
 def test_a_job_may_join_a_batch_later_but_not_one_that_there_is_not(ask: Ask) -> None:

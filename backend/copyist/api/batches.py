@@ -210,7 +210,7 @@ async def result(
     formats: Annotated[str, Query(examples=["txt,pdf"], description="Separated by commas")] = "txt",
 ) -> Response:
     """For each job that was read a file in each of the `formats`, and `manifest.json`, which names every job, also
-    those without a result, and why.
+    those without a result, and the files that were refused, and why.
     """
     wanted = [exports.find_export(name.strip()) for name in formats.split(",") if name.strip()]
     made = await to_thread.run_sync(_zip, here, caller, batch_id, wanted, limiter=PACKERS)
@@ -232,7 +232,10 @@ def _zip(service: Service, caller: Caller, batch_id: str, wanted: Sequence[expor
                 listed.append(
                     _add(service, job, archive, f"{place:04}-{PurePosixPath(job.filename).stem[:80]}", wanted)
                 )
-            archive.writestr(MANIFEST, json.dumps({"version": 1, "jobs": listed}, ensure_ascii=False, indent=1))
+            with service.db.read() as session:
+                refused = batches.get(session, batch_id, caller.sees).refused
+            manifest = {"version": 1, "jobs": listed, "refused": refused}
+            archive.writestr(MANIFEST, json.dumps(manifest, ensure_ascii=False, indent=1))
         if not any(job["files"] for job in listed):
             raise NoResult(status=JobStatus.FAILED.value)
     except BaseException:
