@@ -70,6 +70,14 @@ def test_a_job_may_join_a_batch_later_but_not_one_that_there_is_not(ask: Ask) ->
     assert (other.status_code, other.json()["code"]) == (404, "not_found")
 
 
+def test_what_is_for_a_single_file_is_not_passed_over(ask: Ask) -> None:
+    for field in ("source", "batch", "filename"):
+        response = ask("POST", "/api/batches", files=[("files", ("a.png", png()))], data={field: "x"})
+        assert (response.status_code, response.json()["errors"][0]["pointer"]) == (422, f"/body/{field}")
+    assert ask("POST", "/api/batches", json={"source": "data:,x"}).status_code == 422
+    assert body(ask("GET", "/api/batches"))["batches"] == []
+
+
 def test_a_batch_with_an_option_that_cannot_be_is_not_made(ask: Ask) -> None:
     response = ask("POST", "/api/batches", files=[("files", ("a.png", png()))], data={"priority": "soon"})
     assert (response.status_code, response.json()["code"]) == (422, "invalid_option")

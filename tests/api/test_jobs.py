@@ -86,6 +86,11 @@ def test_a_body_that_is_no_json_and_one_of_another_kind_are_refused(ask: Ask) ->
     assert (other.status_code, other.json()["code"]) == (400, "missing_file")
 
 
+def test_a_file_and_a_source_are_one_too_many(ask: Ask) -> None:
+    both = submit(ask, source="data:,x")
+    assert (both.status_code, both.json()["errors"][0]["pointer"]) == (422, "/body/source")
+
+
 def test_two_files_are_for_a_batch_and_an_unknown_field_is_told(ask: Ask) -> None:
     two = ask("POST", "/api/jobs", files=[("file", ("a.png", png())), ("file", ("b.png", png()))])
     assert (two.status_code, "/api/batches" in two.text) == (422, True)

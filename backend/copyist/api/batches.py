@@ -12,7 +12,9 @@ from typing import IO, Annotated, Any
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Query, Response
+from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
 
 from copyist import exports
 from copyist.api import examples, openapi, options, uploads, webhooks
@@ -22,9 +24,9 @@ from copyist.api.jobs import IdempotencyKey, once
 from copyist.api.problems import InvalidRequest
 from copyist.api.ratelimits import count_files, has_a_place
 from copyist.api.results import Download, chunks, make, numbers_of
-from copyist.api.schemas import BatchBody, BatchLinks, BatchList, Refused
+from copyist.api.schemas import BatchBody, BatchLinks, BatchList, FieldProblem, Refused
 from copyist.api.service import Here, Service
-from copyist.api.submissions import Submission, request_body
+from copyist.api.submissions import OF_ONE_FILE, Sent, Submission, request_body
 from copyist.api.views import cancel_job
 from copyist.db import batches, forgetting
 from copyist.db.batches import Counts
@@ -51,7 +53,7 @@ MADE = {"headers": openapi.LOCATION} | openapi.example(examples.BATCH)
 ZIP = openapi.file("One ZIP", {"application/zip": None})
 
 
-def _shown(session: Any, found: Sequence[Batch]) -> list[BatchBody]:
+def _shown(session: Session, found: Sequence[Batch]) -> list[BatchBody]:
     counted = batches.counts(session, [batch.id for batch in found])
     return [_body(batch, counted[batch.id]) for batch in found]
 
@@ -97,6 +99,13 @@ async def submit(
     other. More jobs can be sent to the batch later: `POST /api/jobs` with its id as `batch`.
     """
 
+    # They mean something with a single file only; to pass over them would lose what they name.
+    misplaced = [name for name in OF_ONE_FILE if getattr(sent.fields, name) is not None]
+    if misplaced:
+        detail = "This is for POST /api/jobs; a job joins a batch there, by its id as batch."
+        problems = [FieldProblem(pointer=f"/body/{name}", detail=detail) for name in misplaced]
+        raise InvalidRequest(problems, fields=", ".join(misplaced))
+
     def take_in(batch_id: str) -> None:
         labels = options.labels(sent.fields.metadata)
         form = sent.fields.form()
@@ -117,7 +126,7 @@ async def submit(
     return body
 
 
-def _take_in(service: Service, caller: Caller, file: Any, sent: Any, batch_id: str) -> dict[str, str] | None:
+def _take_in(service: Service, caller: Caller, file: UploadFile, sent: Sent, batch_id: str) -> dict[str, str] | None:
     """Make a job of one file, or say why not."""
     try:
         uploads.submit(service, caller, file, sent.fields.form(batch_id))

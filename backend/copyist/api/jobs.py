@@ -81,7 +81,11 @@ async def submit(
         raise InvalidRequest(
             [FieldProblem(pointer="/body/file", detail="One file at a time; see /api/batches.")], fields="file"
         )
-    if bool(sent.files) == bool(fields.source):
+    if sent.files and fields.source:
+        raise InvalidRequest(
+            [FieldProblem(pointer="/body/source", detail="Send a file, or name one by source.")], fields="source"
+        )
+    if not sent.files and not fields.source:
         raise MissingFile(field="file")
 
     def take_in(job_id: str) -> None:

@@ -77,6 +77,9 @@ UPLOAD = (
     problems.InvalidRequest,
 )
 
+# The same for a file that comes in JSON, by its address or as text.
+UPLOAD_AS_JSON = tuple(kind for kind in UPLOAD if kind not in (MalformedForm, errors.MissingFile))
+
 # What may be wrong with a file that is named by its address.
 FETCH = (
     errors.InvalidSource,

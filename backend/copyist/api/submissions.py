@@ -82,6 +82,10 @@ class JobFields(Fields):
     batch: str | None = Field(default=None, description="The id of a batch that the job is to belong to")
 
 
+OF_ONE_FILE = tuple(sorted(JobFields.model_fields.keys() - Fields.model_fields.keys()))
+"""Fields that say something about a single file, and so nothing about a batch."""
+
+
 @dataclass(frozen=True)
 class Sent:
     """One request: files (none where ``source`` names one) and the fields beside them."""
@@ -149,7 +153,7 @@ def request_body(*, many: bool = False) -> dict[str, Any]:
     file = {"type": "string", "format": "binary", "description": FILE_DESCRIPTION}
     files: dict[str, Any] = {"files": {"type": "array", "items": file}} if many else {"file": file}
     if many:
-        for name in ("source", "filename", "batch"):
+        for name in OF_ONE_FILE:
             properties.pop(name)
     form = {"type": "object", "properties": files | properties}
     if not many:

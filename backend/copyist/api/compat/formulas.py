@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from copyist import errors
 from copyist.api.callers import Caller
 from copyist.api.results import read_document
 from copyist.api.schemas import JobBody
@@ -19,6 +20,16 @@ from copyist.queue.routing import Priority
 
 DOTS = "dots"
 """Reads documents, and the formulas in them as LaTeX."""
+
+FAILURES = (
+    errors.NoPageRead,
+    errors.NoResult,
+    errors.StillReading,
+    errors.OnlyPlaceholder,
+    errors.NoFormulaEngine,
+    errors.Unavailable,
+)
+"""What may come of waiting for a formula."""
 
 
 def form(engines: Mapping[str, Mapping[str, Any]]) -> Form:

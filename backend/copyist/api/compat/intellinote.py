@@ -57,16 +57,7 @@ class Recognized(BaseModel):
     confidence: float | None = Field(description="0 to 1; null where the engine does not say.")
 
 
-FAILURES = openapi.answers(
-    *(kind for kind in openapi.UPLOAD if kind not in (errors.MalformedForm, errors.MissingFile)),
-    errors.InvalidSource,
-    errors.NoPageRead,
-    errors.NoResult,
-    errors.StillReading,
-    errors.OnlyPlaceholder,
-    errors.NoFormulaEngine,
-    errors.Unavailable,
-)
+FAILURES = openapi.answers(*openapi.UPLOAD_AS_JSON, errors.InvalidSource, *formulas.FAILURES)
 
 
 @router.post(

@@ -133,20 +133,8 @@ class RateLimitStatus(BaseModel):
     concurrent: ConcurrentLimit | None
 
 
-_RESULT = (
-    errors.NoPageRead,
-    errors.NoResult,
-    errors.StillReading,
-    errors.OnlyPlaceholder,
-    errors.NoFormulaEngine,
-    errors.Unavailable,
-)
-FAILURES = openapi.answers(*openapi.UPLOAD, *_RESULT)
-BATCH_FAILURES = openapi.answers(
-    *(kind for kind in openapi.UPLOAD if kind not in (errors.MalformedForm, errors.MissingFile)),
-    errors.InvalidSource,
-    *_RESULT,
-)
+FAILURES = openapi.answers(*openapi.UPLOAD, *formulas.FAILURES)
+BATCH_FAILURES = openapi.answers(*openapi.UPLOAD_AS_JSON, errors.InvalidSource, *formulas.FAILURES)
 
 
 @router.post(

@@ -16,7 +16,6 @@ from fastapi.responses import PlainTextResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from copyist import errors
 from copyist.api import examples, openapi, uploads
 from copyist.api.callers import Asks, Caller, Scope, needs
 from copyist.api.ratelimits import count_files, has_a_place
@@ -82,8 +81,9 @@ TEXT: openapi.Responses = {
         }
     }
 }
-REFUSED = tuple(kind for kind in openapi.UPLOAD if kind not in (errors.MalformedForm, errors.MissingFile))
-FAILURES = openapi.answers(*openapi.FETCH, *REFUSED, NoPageRead, NoResult, StillReading, OnlyPlaceholder, Unavailable)
+FAILURES = openapi.answers(
+    *openapi.FETCH, *openapi.UPLOAD_AS_JSON, NoPageRead, NoResult, StillReading, OnlyPlaceholder, Unavailable
+)
 
 
 @router.post(
