@@ -39,11 +39,12 @@ ROOMS: dict[str, frozenset[str]] = {
     "storage": GROUND,
     "db": GROUND,
     "exports": GROUND,
+    "corrections": GROUND,
     "engines": GROUND,
     "pipeline": GROUND | {"engines.base"},
     "training": GROUND | {"engines", "pipeline"},
     "queue": GROUND | {"settings", "storage", "db", "engines", "pipeline", "training"},
-    "api": GROUND | {"settings", "storage", "db", "exports", "queue.routing", "queue.tally"},
+    "api": GROUND | {"settings", "storage", "db", "exports", "corrections", "queue.routing", "queue.tally"},
 }
 SEES_ALL = frozenset({"cli", "__main__"})
 

@@ -496,3 +496,113 @@ class NoWebhook(CopyistError):
 
     code, status, title = "no_webhook", 409, "There is no address to send to"
     template = "No address is set. Set one with PUT /api/webhooks, or name one as url in the body."
+
+
+# --- corrections and learning ------------------------------------------------------------------------------------
+
+
+class EmptyCorrection(CopyistError):
+    """A corrected line, or a whole corrected text, with nothing in it."""
+
+    code, status, title = "empty_correction", 422, "The correction is empty"
+    template = "The corrected text is empty. Send what stands on the line; nothing was changed."
+
+
+class CorrectionTooLong(CopyistError):
+    """More text than a line can hold."""
+
+    code, status, title = "correction_too_long", 422, "The corrected line is too long"
+    template = "A line holds at most {limit} characters, and this one has {length}. Nothing was changed."
+
+
+class StaleCorrection(CopyistError):
+    """Somebody else corrected the line meanwhile."""
+
+    code, status, title = "stale_correction", 409, "The line was corrected meanwhile"
+    template = (
+        'Somebody corrected this line to "{text}" since you looked. Look at it again, and send your text with '
+        '"parent": {revision}.'
+    )
+
+
+class LinesDoNotMatch(CopyistError):
+    """A corrected text that cannot be laid beside the lines that were read."""
+
+    code, status, title = "lines_do_not_match", 422, "The corrected text does not fit the lines"
+    template = (
+        "The text has {sent} lines and {read} were read. {problem} Keep one line of text for each line that was read; "
+        "nothing was changed."
+    )
+
+
+class NoLines(CopyistError):
+    """A correction for pages without a single line."""
+
+    code, status, title = "no_lines", 409, "There is no line to correct"
+    template = "No line was read on these pages, so there is nothing to correct. Corrections begin at a line."
+
+
+class TooFewLines(CopyistError):
+    """Training is asked for, and there is too little to learn from."""
+
+    code, status, retry, title = "too_few_lines", 409, True, "There are too few corrected lines"
+    template = (
+        "{have} corrected or confirmed lines can be learned from, and {needed} are needed: {missing} are missing. "
+        "{hint}"
+    )
+
+
+class RunActive(CopyistError):
+    """Training is asked for while a run goes on."""
+
+    code, status, retry, title = "run_active", 409, True, "A training run is under way"
+    template = "The run {run} is {status}. One runs at a time: wait for it, or cancel it."
+
+
+class RunEnded(CopyistError):
+    """A run is to be cancelled that is over."""
+
+    code, status, title = "run_ended", 409, "The run has ended already"
+    template = "The run is {status} and cannot be cancelled any more."
+
+
+class TrainingOff(CopyistError):
+    """Training is asked for where it is switched off."""
+
+    code, status, title = "training_off", 403, "This server does not learn"
+    template = "Training is switched off here by the setting TRAINING. Ask whoever runs the server to set it to auto."
+
+
+class NothingToRollBack(CopyistError):
+    """A roll back is asked for, and the model as published serves already."""
+
+    code, status, title = "nothing_to_roll_back", 409, "There is nothing to roll back"
+    template = "The model as it was published serves already. /api/training/models lists the versions there are."
+
+
+class CannotPromote(CopyistError):
+    """A version that cannot become the champion."""
+
+    code, status, title = "cannot_promote", 409, "This version cannot be promoted"
+    template = "Version {version} cannot be promoted: {reason}"
+
+
+class TrainingFailed(CopyistError):
+    """A run that came to nothing; the champion is what it was."""
+
+    code, status, retry, title = "training_failed", 500, True, "The training run failed"
+    template = "{reason} The champion serves on."
+
+
+class BaseModelMissing(TrainingFailed):
+    """The model that training begins from is not there, or damaged."""
+
+    code, status, title = "base_model_missing", 409, "The base model is not there"
+    template = "Training begins from the published TrOCR model, which cannot be used: {reason} The champion serves on."
+
+
+class TrainerLost(TrainingFailed):
+    """A run whose process was gone, again and again."""
+
+    code, title = "trainer_lost", "The trainer was lost"
+    template = "The process of this run was gone {attempts} times before it was done. The champion serves on."

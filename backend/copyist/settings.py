@@ -95,6 +95,26 @@ class Settings(BaseSettings):
     webhook_attempts: int = Field(default=10, ge=1, le=30)
     otel_exporter_otlp_endpoint: str = ""
 
+    # What it learns from corrections.
+    training: Literal["auto", "off"] = "auto"
+    retrain_after: int = Field(default=50, ge=1)
+    train_at: str = Field(default="02:00", pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9])?$")
+    train_min_lines: int = Field(default=32, ge=1)
+    train_corrected_share: float = Field(default=0.3, gt=0, le=1)
+    train_epochs: int = Field(default=10, ge=1, le=1000)
+    train_batch: int = Field(default=8, ge=1, le=256)
+    train_learning_rate: float = Field(default=1e-4, gt=0, le=1)
+    train_lora_rank: int = Field(default=16, ge=1, le=512)
+    train_encoder_layers: int = Field(default=4, ge=0)
+    train_while_reading: bool = False
+    train_time_limit_h: float = Field(default=24, gt=0, le=1000)
+    general_set: Path | None = None
+    general_lines: int = Field(default=200, ge=10, le=100_000)
+    gate_min_pages: int = Field(default=10, ge=2)
+    gate_margin: float = Field(default=0.5, ge=0, le=100)
+    keep_models: int = Field(default=5, ge=1)
+    mlflow_tracking_uri: str = ""
+
     # How long it stays.
     keep_jobs_days: float = Field(default=0, ge=0, le=36_500)
 
@@ -137,7 +157,9 @@ class Settings(BaseSettings):
     def _as_tesseract_names_them(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(standard_code(name) or name for name in value)
 
-    @field_validator("tessdata_prefix", "ocr_model", "nougat_model", "dots_ocr_model_path", mode="before")
+    @field_validator(
+        "tessdata_prefix", "ocr_model", "nougat_model", "dots_ocr_model_path", "general_set", mode="before"
+    )
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value

@@ -60,6 +60,21 @@ def _pictures(sha256: str) -> str:
     return f"pictures/{sha256[:2]}/{sha256}/"
 
 
+def line_key(sha256: str) -> str:
+    """The key of the picture (PNG) of one line that somebody corrected, under its own hash."""
+    return f"lines/{sha256[:2]}/{sha256}.png"
+
+
+def dataset_key(sha256: str) -> str:
+    """The key of the manifest of a dataset, under its own hash."""
+    return f"datasets/{sha256}.jsonl"
+
+
+def model_key(version: int, name: str) -> str:
+    """The key of a file of a model that was trained here; ``name`` is one that the trainer wrote."""
+    return f"models/{version}/{name}"
+
+
 def result_key(job_id: str, changes: int, extension: str) -> str:
     """The key of a result that is kept, made when the job had seen so many changes."""
     return f"{_results(job_id)}{changes}.{extension}"

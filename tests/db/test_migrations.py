@@ -10,7 +10,7 @@ from sqlalchemy import inspect, text
 
 from copyist.db import migrate
 from copyist.db.session import make_engine
-from copyist.db.tables import Base
+from copyist.db.learning_tables import Base
 
 
 def tables(url: str) -> set[str]:

@@ -10,6 +10,13 @@
               │ ▲───────────┘  (lease lost: tried again)
               └───────────────────▶ skipped            (the job was cancelled first)
 
+    run    queued ──▶ running ──▶ completed           (with an outcome: promoted, refused, needs_review)
+              │ ▲────────┘ ├───▶ failed               (lease lost: taken up again, once)
+              └────────────┴───▶ cancelled
+
+    model  challenger ──▶ champion ──▶ retired        (rolled back: the champion before it is champion again)
+              └─────────────────────────▲
+
 A retry leads back: pages that failed or were skipped are pending again, and their job is processing; one that was never
 looked into is pending.
 """
@@ -69,3 +76,46 @@ def before_job(target: JobStatus) -> frozenset[JobStatus]:
 def before_page(target: PageStatus) -> frozenset[PageStatus]:
     """The states from which a page may move to ``target``."""
     return frozenset(state for state, following in PAGE_MOVES.items() if target in following)
+
+
+class RunStatus(StrEnum):
+    """States of a run of training."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class ModelStatus(StrEnum):
+    """States of a version of a model."""
+
+    CHALLENGER = "challenger"
+    CHAMPION = "champion"
+    RETIRED = "retired"
+
+
+RUN_OPEN = frozenset({RunStatus.QUEUED, RunStatus.RUNNING})
+RUN_MOVES: dict[RunStatus, frozenset[RunStatus]] = {
+    RunStatus.QUEUED: frozenset({RunStatus.RUNNING, RunStatus.FAILED, RunStatus.CANCELLED}),
+    RunStatus.RUNNING: frozenset({RunStatus.QUEUED, RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED}),
+    RunStatus.COMPLETED: frozenset(),
+    RunStatus.FAILED: frozenset(),
+    RunStatus.CANCELLED: frozenset(),
+}
+MODEL_MOVES: dict[ModelStatus, frozenset[ModelStatus]] = {
+    ModelStatus.CHALLENGER: frozenset({ModelStatus.CHAMPION, ModelStatus.RETIRED}),
+    ModelStatus.CHAMPION: frozenset({ModelStatus.RETIRED}),
+    ModelStatus.RETIRED: frozenset({ModelStatus.CHAMPION}),
+}
+
+
+def before_run(target: RunStatus) -> frozenset[RunStatus]:
+    """The states from which a run may move to ``target``."""
+    return frozenset(state for state, following in RUN_MOVES.items() if target in following)
+
+
+def before_model(target: ModelStatus) -> frozenset[ModelStatus]:
+    """The states from which a version may move to ``target``."""
+    return frozenset(state for state, following in MODEL_MOVES.items() if target in following)

@@ -22,6 +22,7 @@ from copyist.queue.tally import TALLY, Told, told
 log = logging.getLogger(__name__)
 
 INTAKE, READ_PAGE, DRAW_PAGE, SWEEP = "copyist.intake", "copyist.read_page", "copyist.draw_page", "copyist.sweep"
+CUT_LINES, TRAIN = "copyist.cut_lines", "copyist.train"
 BELL_CHANNEL = "copyist.bell"
 CHECK_KEPT_S = 60
 
@@ -32,7 +33,9 @@ class Queue(StrEnum):
     CPU = "cpu"
     GPU = "gpu"
     PICTURES = "pictures"
-    """Pictures of pages for people who look at them; every worker serves it."""
+    """Pictures of pages for people who look at them, and of lines to learn from; every worker serves it."""
+    TRAINING = "training"
+    """Runs of training, which a trainer does; a worker that reads pages never serves it."""
 
 
 class News(StrEnum):
@@ -142,6 +145,15 @@ class Sender:
         """Ask for the picture of a page to be drawn."""
         arguments = {"job_id": job_id, "number": number}
         return self._send(DRAW_PAGE, arguments, queue=Queue.PICTURES, priority=Priority.INTERACTIVE.rank)
+
+    def lines(self, job_id: str, number: int) -> bool:
+        """Ask for the pictures of those lines of a page that somebody corrected."""
+        arguments = {"job_id": job_id, "number": number}
+        return self._send(CUT_LINES, arguments, queue=Queue.PICTURES, priority=Priority.BATCH.rank)
+
+    def train(self, run_id: str) -> bool:
+        """Ask for a run of training."""
+        return self._send(TRAIN, {"run_id": run_id}, queue=Queue.TRAINING, priority=Priority.BATCH.rank)
 
     def _send(self, task: str, arguments: dict[str, Any], *, queue: str, priority: int) -> bool:
         try:

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from copyist.db import learning_tables as learning_tables
 from copyist.db.tables import Base
 
 connection = context.config.attributes["connection"]
