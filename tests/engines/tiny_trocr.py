@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -160,20 +160,37 @@ def _learn_by_rote(decoder: Any, said: list[int]) -> None:
 def _trained() -> dict[str, Any]:
     """The weights of a model that was trained on the ``WORDS``."""
     model = _model("vit")
-    tokenizer = _byte_level()
     pictures, texts = _lessons()
+    _train(model, pictures, texts, steps=60, batch=len(texts))
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def write_taught_trocr(folder: Path, lessons: Sequence[tuple[npt.NDArray[np.uint8], str]], *, steps: int) -> Path:
+    """Write a checkpoint that was trained on ``lessons``: grey pictures of lines, and what they say."""
+    folder.mkdir(parents=True)
+    _write_byte_level(folder)
+    model = _model("vit")
+    pictures = torch.stack([_as_seen(picture) for picture, _ in lessons])
+    _train(model, pictures, [text for _, text in lessons], steps=steps, batch=32)
+    _write_model(model.eval(), folder)
+    return folder
+
+
+def _train(model: Any, pictures: Any, texts: Sequence[str], *, steps: int, batch: int) -> None:
+    """Teach ``model`` to read ``texts`` in ``pictures``, shape (count, 3, side, side), ``batch`` at a time in turn."""
+    tokenizer = _byte_level()
     with torch.random.fork_rng(), _one_thread():
         torch.manual_seed(7)
         labels = torch.tensor(_padded([[*tokenizer.encode(text).ids, _END] for text in texts]))
         given = torch.cat([torch.full((len(labels), 1), _START), labels[:, :-1].clamp(min=1)], dim=1)
         optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-        for _ in range(60):
-            logits = model(pixel_values=pictures, decoder_input_ids=given).logits
-            loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100)
+        for step in range(steps):
+            some = torch.arange(step * batch, (step + 1) * batch) % len(texts)
+            logits = model(pixel_values=pictures[some], decoder_input_ids=given[some]).logits
+            loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels[some].flatten(), ignore_index=-100)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
 
 def _lessons() -> tuple[Any, list[str]]:
