@@ -91,6 +91,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._serve()
 
+    def do_PUT(self) -> None:
+        self._serve()
+
     def log_message(self, *_: object) -> None:
         pass
 
@@ -268,6 +271,14 @@ def test_what_cannot_be_unpacked_is_not_ours_either() -> None:
         assert caught.value.code == "no_copyist"
 
 
+def test_a_correction_whose_answer_was_lost_is_sent_again() -> None:
+    there, lost = Reply(body={"revision": 3}), Reply(cut=True)
+    with scripted(there, lost, Reply(body={"revision": 4})) as server, Client(server.url) as client:
+        assert client.line("j.1.0")["revision"] == 3
+        assert client.correct("j.1.0", "text", parent=3)["revision"] == 4
+    assert [(method, path) for method, path, _, _ in server.asked[1:]] == [("PUT", "/api/lines/j.1.0")] * 2
+
+
 def test_a_list_is_followed_to_its_end() -> None:
     pages = [{"jobs": [job_body()], "next_cursor": "a="}, {"jobs": [job_body()] * 2, "next_cursor": None}]
     with scripted(*(Reply(200, page) for page in pages)) as server, Client(server.url) as client:
@@ -323,6 +334,34 @@ def test_a_job_from_its_file_to_its_result(client: Client, own_samples: Path, tm
     with pytest.raises(CopyistClientError) as caught:
         job.refresh()
     assert caught.value.status in (404, 410)
+
+
+def test_a_text_is_corrected_line_by_line_and_as_a_file(client: Client, own_samples: Path, tmp_path: Path) -> None:
+    job = client.submit(own_samples / "multipage.tif").wait(60)
+    line_id = job.page(2)["lines"][0]["id"]
+    made = client.correct(line_id, "A line that I read", parent=0)
+    assert (made["text"], made["read"], client.line(line_id)["revision"]) == (
+        "A line that I read",
+        LINE,
+        made["revision"],
+    )
+    with pytest.raises(CopyistClientError) as caught:
+        client.correct(line_id, "Another", parent=0)
+    assert caught.value.code == "stale_correction"
+    assert client.confirm(line_id, parent=made["revision"])["revision"] == made["revision"]
+    assert client.confirm_page(job.id, 1)["confirmed"] == 1
+    made = client.nothing(line_id, parent=made["revision"])
+    assert (made["text"], job.result()) == ("", f"{LINE}\n")
+    client.correct(line_id, "A line that I read", parent=made["revision"])
+    corrected = tmp_path / "corrected.txt"
+    corrected.write_text(job.result().replace("I read", "we read"))
+    report = client.correct_text(job.id, corrected)
+    assert (report["corrected"], report["confirmed"], report["unchanged"]) == (1, 1, 1)
+    assert client.correct_text(job.id, LINE, pages="3", confirm_unchanged=False)["unchanged"] == 1
+    assert [one["after"] for one in client.corrections(job.id)][-2:] == ["A line that we read", LINE]
+    with pytest.raises(CopyistClientError) as caught:
+        client.correct_text(job.id, b"of\nsomething\nelse\naltogether")
+    assert caught.value.code == "lines_do_not_match"
 
 
 def test_the_same_key_gives_the_same_job(client: Client, own_samples: Path) -> None:

@@ -150,6 +150,10 @@ class Storage:
         """Keys of all page pictures of one file."""
         return self._under(_pictures(sha256))
 
+    def delete_lines(self, *sha256: str) -> None:
+        """Delete pictures of lines that are nobody's now."""
+        self.delete(*map(line_key, sha256))
+
     def delete_results(self, job_id: str, *, but: int | None = None) -> None:
         """Delete all results that are kept of a job, ``but`` those made when it had seen so many changes."""
         stay = None if but is None else result_key(job_id, but, "")

@@ -22,7 +22,7 @@ from tests.db.test_pages import claimed, content, finish
 SHA256 = "a" * 64
 
 
-def nothing(_: str) -> None:
+def nothing(*_: str) -> None:
     """For jobs whose file has no bytes."""
 
 
@@ -32,6 +32,7 @@ class Bytes:
 
     delete_file: Callable[[str], None] = nothing
     delete_results: Callable[[str], None] = nothing
+    delete_lines: Callable[..., None] = nothing
 
 
 def forget(db: Database, job_id: str, drop_file: Callable[[str], None] = nothing) -> None:

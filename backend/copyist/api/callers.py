@@ -31,6 +31,8 @@ class Caller:
     scopes: frozenset[Scope]
     tier: Tier
     counted_as: str
+    name: str = ""
+    """What the key is called; empty where none was sent."""
 
     def may(self, scope: Scope) -> bool:
         """Whether the caller's key is good for this."""
@@ -77,7 +79,8 @@ def _sent_key(connection: HTTPConnection) -> str:
 
 def _holder(key: ApiKey) -> Caller:
     known = frozenset(scope for scope in Scope if scope.value in key.scopes)
-    return Caller(owner=key.owner, scopes=known, tier=Tier(key.tier), counted_as=f"owner {key.owner}")
+    tier, counted_as = Tier(key.tier), f"owner {key.owner}"
+    return Caller(owner=key.owner, scopes=known, tier=tier, counted_as=counted_as, name=key.name)
 
 
 def _anybody(connection: HTTPConnection) -> Caller:

@@ -15,7 +15,7 @@ from copyist.api.problems import InvalidRequest
 from copyist.api.schemas import PageBody, page_body
 from copyist.api.service import Here, Service
 from copyist.api.waiting import listen
-from copyist.db import jobs
+from copyist.db import corrections, jobs
 from copyist.db.tables import Page, Reading
 from copyist.errors import Expired, NotFound, PageDamaged, Unavailable
 from copyist.queue.routing import News
@@ -30,12 +30,16 @@ PICTURE = openapi.file("The page", {"image/jpeg": None})
 
 @router.get("/pages/{number}", summary="One page: state, trail, text, boxes", responses=NO_PAGE)
 def page(here: Here, caller: Asks, job_id: str, number: int) -> PageBody:
-    """Boxes are in pixels of the page as uploaded, origin top left; the same frame as its picture."""
+    """Boxes are in pixels of the page as uploaded, origin top left; the same frame as its picture. Text is as people
+    put it right; `lines` tells what was read.
+    """
     with here.db.read() as session:
         row = _page(session, caller, job_id, number)
         reading = session.get(Reading, row.reading_id) if row.reading_id is not None else None
         content = document.Page.model_validate_json(reading.page) if reading else None
-        return page_body(row, content, here.settings.ocr_confidence_threshold)
+        last = corrections.current(session, job_id, [number]) if reading else {}
+    revisions = {line: revision for (_, line), revision in last.items()}
+    return page_body(row, content, revisions, here.settings.ocr_confidence_threshold)
 
 
 def _page(session: Session, caller: Caller, job_id: str, number: int) -> Page:

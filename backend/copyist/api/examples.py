@@ -91,6 +91,18 @@ PAGE: dict[str, Any] = {
     "text": "Invoice",
     "confidence": 0.58,
     "review": [_WORD],
+    "lines": [
+        {
+            "id": f"{_ID}.1.0",
+            "block": 0,
+            "text": "Invoice",
+            "box": _LINE["box"],
+            "confidence": 0.58,
+            "verified": False,
+            "revision": None,
+            "read": None,
+        }
+    ],
     "content": {
         "number": 1,
         "width": 1240,
@@ -104,6 +116,46 @@ PAGE: dict[str, Any] = {
         "blocks": [{"kind": "text", "box": [120, 88, 241, 116], "lines": [_LINE], "markup": None}],
     },
 }
+
+REVISION: dict[str, Any] = {
+    "id": 12,
+    "line": f"{_ID}.1.0",
+    "parent": None,
+    "before": "Invoice",
+    "after": "Invoices",
+    "source": "desk",
+    "author": "the front desk",
+    "at": "2025-12-02T10:00:00.500000Z",
+}
+CORRECTED_LINE: dict[str, Any] = {
+    "id": f"{_ID}.1.0",
+    "block": 0,
+    "text": "Invoices",
+    "box": _LINE["box"],
+    "confidence": 1.0,
+    "verified": True,
+    "revision": 12,
+    "read": "Invoice",
+}
+LINE: dict[str, Any] = CORRECTED_LINE | {
+    "job": _ID,
+    "page": 1,
+    "engine": "tesseract",
+    "engine_confidence": 0.58,
+    "picture": f"/api/jobs/{_ID}/pages/1/image",
+    "revisions": [REVISION],
+}
+CORRECTIONS: dict[str, Any] = {
+    "corrected": 1,
+    "confirmed": 41,
+    "unchanged": 0,
+    "lines": [f"{_ID}.1.0"],
+    "unmatched": [{"id": f"{_ID}.1.7", "page": 1, "line": 7, "text": "12 |"}],
+    "unmatched_text": ["a line that was not read"],
+}
+CONFIRMED: dict[str, Any] = CORRECTIONS | {"corrected": 0, "lines": [], "unmatched": [], "unmatched_text": []}
+CORRECTION_LOG: dict[str, Any] = {"corrections": [REVISION], "next_after": None}
+CORRECTED_TEXT = "Invoices\nDear Ms Finch,\n"
 
 ENGINE: dict[str, Any] = {
     "name": "tesseract",

@@ -29,7 +29,8 @@ from copyist.api import examples, openapi
 from copyist.api.callers import Asks, Caller, Scope, needs
 from copyist.api.jobs import NOT_CHANGED, etag_matches
 from copyist.api.service import Here, Service
-from copyist.db import jobs
+from copyist.corrections import reword
+from copyist.db import corrections, jobs
 from copyist.db.states import JOB_OPEN, PageStatus
 from copyist.db.tables import Job, Page, Reading
 from copyist.errors import (
@@ -290,7 +291,7 @@ def material(service: Service, job: Job, numbers: Sequence[int]) -> Material:
     with service.db.read() as session:
         kind = MediaKind(jobs.kind_of(session, job))
     return Material(
-        pages=lambda: _pages(service, job.id, numbers),
+        pages=lambda: read_pages(service, job.id, numbers),
         numbers=numbers,
         filename=job.filename,
         uploaded=job.created_at.date(),
@@ -312,21 +313,32 @@ def _original(service: Service, job: Job) -> AbstractContextManager[Path]:
     return opened()
 
 
-def _pages(service: Service, job_id: str, numbers: Sequence[int]) -> Iterator[document.Page]:
-    read = select(Reading.page).join(Page, Page.reading_id == Reading.id)
+def read_pages(service: Service, job_id: str, numbers: Sequence[int]) -> Iterator[document.Page]:
+    """The pages that were read, with the words that people put right, without lines where nothing stands."""
+    for page, texts in pages_and_texts(service, job_id, numbers):
+        yield reword.shown(page, texts)
+
+
+def pages_and_texts(
+    service: Service, job_id: str, numbers: Sequence[int]
+) -> Iterator[tuple[document.Page, Mapping[int, str]]]:
+    """The pages as they were read, each with what people say of its lines, by their numbers."""
+    read = select(Page.number, Reading.page).join(Page, Page.reading_id == Reading.id)
     for start in range(0, len(numbers), PAGES_AT_ONCE):
         some = numbers[start : start + PAGES_AT_ONCE]
         wanted = read.where(Page.job_id == job_id, Page.status == PageStatus.DONE, Page.number.in_(some))
         try:
             with service.db.read() as session:
-                found = list(session.scalars(wanted.order_by(Page.number)))
+                found = list(session.execute(wanted.order_by(Page.number)))
+                texts = corrections.texts(session, job_id, [number for number, _ in found])
         except DBAPIError as error:
             # For an archive this is no fault of one format.
             raise Unavailable(what="The database") from error
-        yield from map(document.Page.model_validate_json, found)
+        for number, page in found:
+            yield document.Page.model_validate_json(page), texts.get(number, {})
 
 
 def read_document(service: Service, caller: Caller, job_id: str, pages: str | None = None) -> document.Document:
     """What was read of an ended job, all at once; raises ``NotFound``, ``Expired``, ``NotReady`` or ``NoResult``."""
     job, numbers = _ended(service, caller, job_id, pages)
-    return document.Document(pages=tuple(_pages(service, job.id, numbers)))
+    return document.Document(pages=tuple(read_pages(service, job.id, numbers)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
@@ -9,6 +10,9 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from copyist import document
 from copyist.api import examples
+from copyist.corrections import reword
+from copyist.db.corrections import LineId
+from copyist.db.learning_tables import Correction
 from copyist.db.progress import Progress
 from copyist.db.states import JOB_ENDED, JobStatus, PageStatus
 from copyist.db.tables import Job, Page
@@ -180,6 +184,19 @@ class BatchList(BaseModel):
     next_cursor: str | None
 
 
+class LineBody(BaseModel):
+    """One line of a page, by the id it is corrected under: PUT `/api/lines/{id}`."""
+
+    id: str
+    block: int = Field(ge=0, description="Which block of `content` it is in, from 0.")
+    text: str
+    box: document.Box
+    confidence: float | None = Field(description="1 where somebody has looked at it.")
+    verified: bool = Field(description="Whether somebody corrected it, or found it right.")
+    revision: int | None = Field(description="Its last revision: send it as `parent` with a correction.")
+    read: str | None = Field(description="What the engine read, where that is something else.")
+
+
 class PageBody(BaseModel):
     """One page: its state, which engines tried, and what was read."""
 
@@ -200,6 +217,7 @@ class PageBody(BaseModel):
     review: list[document.Word] = Field(
         description="Words under OCR_CONFIDENCE_THRESHOLD: somebody should look at them."
     )
+    lines: list[LineBody] = Field(description="Its lines in reading order, as they are corrected.")
     content: document.Page | None = Field(description="Blocks, lines and words with boxes in pixels, origin top left.")
 
 
@@ -304,8 +322,38 @@ def job_body(
     )
 
 
-def page_body(page: Page, content: document.Page | None, review_below: float) -> PageBody:
-    """A page and its reading as the API shows it; words less sure than ``review_below`` are listed for review."""
+def line_bodies(
+    job_id: str, number: int, read: document.Page, shown: document.Page, revisions: Mapping[int, Correction]
+) -> list[LineBody]:
+    """The lines of a page as they were ``read`` and as they are ``shown``; ``revisions`` has the last one of a line."""
+    before, found = read.lines(), list[LineBody]()
+    for block, one in enumerate(shown.blocks):
+        for line in one.lines:
+            was, revision = next(before), revisions.get(len(found))
+            found.append(
+                LineBody(
+                    id=str(LineId(job_id, number, len(found))),
+                    block=block,
+                    text=line.text,
+                    box=line.box,
+                    confidence=line.confidence,
+                    verified=revision is not None,
+                    revision=revision.id if revision else None,
+                    read=was.text if was.text != line.text else None,
+                )
+            )
+    return found
+
+
+def page_body(
+    page: Page, read: document.Page | None, revisions: Mapping[int, Correction], review_below: float
+) -> PageBody:
+    """A page and its reading as the API shows it, ``revisions`` (by line) laid over it.
+
+    Words less sure than ``review_below`` are listed for review; those of a line that somebody looked at are sure.
+    """
+    texts = {line: one.after for line, one in revisions.items()}
+    content = reword.apply(read, texts) if read else None
     words = [word for line in content.lines() for word in line.words] if content else []
     return PageBody(
         number=page.number,
@@ -316,8 +364,9 @@ def page_body(page: Page, content: document.Page | None, review_below: float) ->
         error=JobError(code=page.error_code, detail=page.error_detail or "") if page.error_code else None,
         started_at=page.started_at,
         finished_at=page.finished_at,
-        text=content.text if content else None,
+        text=reword.shown(read, texts).text if read else None,
         confidence=content.confidence if content else None,
         review=[word for word in words if word.confidence is not None and word.confidence < review_below],
+        lines=line_bodies(page.job_id, page.number, read, content, revisions) if read and content else [],
         content=content,
     )

@@ -17,11 +17,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack
 from uuid import uuid4
 
 from copyist.client.batches import Batch, list_jobs
+from copyist.client.corrections import content_of, list_corrections
 from copyist.client.events import PageEvent
 from copyist.client.files import Options, Upload, fields_of, is_source, part_of
 from copyist.client.jobs import Job
@@ -122,3 +124,59 @@ class Client:
             wanted[name] = None if moment is None else moment.astimezone().isoformat()
         wanted["metadata"] = [f"{name}:{value}" for name, value in (metadata or {}).items()]
         return list_jobs(self._transport, {name: value for name, value in wanted.items() if value})
+
+    def line(self, line_id: str) -> dict[str, Any]:
+        """One line: its text, where it stands, what was read, its revisions. ``Job.page`` tells the ids of lines."""
+        return body_of(self._transport.ask("GET", f"/api/lines/{line_id}"))
+
+    def correct(self, line_id: str, text: str, *, parent: int | None = None) -> dict[str, Any]:
+        """Say what stands on a line; the text that is shown says that it is right. Gives the line.
+
+        ``parent`` is the revision that was looked at (0: none). Where somebody has corrected the line since then, it is
+        refused with the code ``stale_correction``.
+        """
+        return self._put_line(line_id, {"text": text, "parent": parent})
+
+    def confirm(self, line_id: str, *, parent: int | None = None) -> dict[str, Any]:
+        """Say that a line is right as it is shown."""
+        return self._put_line(line_id, {"confirm": True, "parent": parent})
+
+    def nothing(self, line_id: str, *, parent: int | None = None) -> dict[str, Any]:
+        """Say that nothing stands on a line, whatever was read there: it is in no result any more."""
+        return self._put_line(line_id, {"nothing": True, "parent": parent})
+
+    def _put_line(self, line_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        # Said twice it is the same, so it may be sent again.
+        return body_of(self._transport.ask("PUT", f"/api/lines/{line_id}", again=True, json=body))
+
+    def confirm_page(self, job_id: str, page: int) -> dict[str, Any]:
+        """Say that all lines of a page are right that nobody has looked at yet."""
+        return body_of(self._post(f"/api/jobs/{job_id}/pages/{page}/confirm"))
+
+    def correct_text(
+        self, job_id: str, text: str | bytes | Path, *, pages: str | None = None, confirm_unchanged: bool = True
+    ) -> dict[str, Any]:
+        """Send the text of a job back as somebody edited it: ``result.txt`` or ``page.xml``, as a path or as it is.
+
+        Gives what came of it: how many lines were ``corrected`` and ``confirmed``, and which are ``unmatched``. Refused
+        with the code ``lines_do_not_match``, and nothing is changed, where it is not the text of these ``pages``.
+        """
+        params = {"confirm_unchanged": "true" if confirm_unchanged else "false", **({"pages": pages} if pages else {})}
+        headers = {"Content-Type": "text/plain; charset=utf-8"}
+        path, content = f"/api/jobs/{job_id}/corrections", content_of(text)
+        return body_of(self._post(path, content=content, params=params, headers=headers))
+
+    def corrections(self, job_id: str) -> Iterator[dict[str, Any]]:
+        """All revisions of a job's lines in the order they were made, fetched as they are asked for."""
+        return list_corrections(self._transport, job_id)
+
+    def training(self) -> dict[str, Any]:
+        """How it stands with learning: counts of corrections, what serves, and when the next run begins."""
+        return body_of(self._transport.ask("GET", "/api/training"))
+
+    def train(self, **parameters: float) -> dict[str, Any]:
+        """Start a run of training, such as ``train(epochs=5)``; gives the run.
+
+        Refused with the codes ``run_active``, ``too_few_lines`` or ``training_off``.
+        """
+        return body_of(self._transport.ask("POST", "/api/training/runs", json={"parameters": parameters}))

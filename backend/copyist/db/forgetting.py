@@ -8,11 +8,11 @@ from typing import Protocol
 from sqlalchemy import delete, exists, select, tuple_
 from sqlalchemy.orm import Session
 
-from copyist.db import readings
+from copyist.db import corrections, readings
 from copyist.db.jobs import get
 from copyist.db.states import JOB_OPEN
 from copyist.db.tables import Delivery, File, GoneJob, Job, Page, now
-from copyist.errors import NotEnded
+from copyist.errors import Expired, NotEnded, NotFound
 
 
 def over_since(
@@ -49,17 +49,31 @@ class Blobs(Protocol):
     def delete_results(self, job_id: str) -> None:
         """Delete what was made of a job's readings."""
 
+    def delete_lines(self, *sha256: str) -> None:
+        """Delete pictures of lines that are nobody's now."""
+
 
 def forget(session: Session, job_id: str, *, blobs: Blobs, owner: str | None = None) -> None:
-    """Delete an ended job with all that is its own; raises ``NotFound``, ``Expired`` and ``NotEnded``."""
-    job = get(session, job_id, owner, lock=True)
-    if job.status in JOB_OPEN:
-        raise NotEnded(status=job.status.value)
-    _drop(session, job, blobs)
+    """Delete an ended job with all that is its own, also what people corrected in it; of one that expired that is left.
+
+    Raises ``NotFound``, ``Expired`` and ``NotEnded``.
+    """
+    try:
+        job = get(session, job_id, owner, lock=True)
+    except (Expired, NotFound):
+        # Even the id of an expired job is forgotten some day; corrections say themselves whose they are.
+        if not corrections.are_left(session, job_id, owner):
+            raise
+    else:
+        if job.status in JOB_OPEN:
+            raise NotEnded(status=job.status.value)
+        _drop(session, job, blobs)
+    if pictures := corrections.forget(session, job_id):
+        blobs.delete_lines(*pictures)
 
 
 def expire(session: Session, job_id: str, keep: timedelta | None, *, blobs: Blobs) -> bool:
-    """Forget a job but for its id, so that who asks hears that it expired.
+    """Forget a job but for its id, so that who asks hears that it expired; what was corrected in it is learned from.
 
     ``False`` if its time is not over: it may have been read again since somebody saw that it was.
     """
