@@ -14,7 +14,7 @@ from threading import Thread
 from threading import enumerate as running
 
 from copyist.db import locks
-from copyist.queue import expiry, webhooks
+from copyist.queue import expiry, schedule, upkeep, webhooks
 from copyist.queue.footing import Footing
 from copyist.settings import Settings
 
@@ -37,6 +37,8 @@ def works(settings: Settings) -> tuple[Work, ...]:
     return (
         Work("expiry", expiry.period_s(settings), expiry.expire),
         Work("deliveries", DELIVERIES_PERIOD_S, webhooks.forget_old),
+        Work("lines", upkeep.LINES_RESENT_S, upkeep.send_lines),
+        Work("training", schedule.period_s(settings), schedule.maybe_start),
     )
 
 

@@ -6,10 +6,10 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
-from copyist.queue import drawing, intake, reading
+from copyist.queue import drawing, intake, lines, reading
 from copyist.queue.app import app
 from copyist.queue.context import context
-from copyist.queue.routing import DRAW_PAGE, INTAKE, READ_PAGE
+from copyist.queue.routing import CUT_LINES, DRAW_PAGE, INTAKE, READ_PAGE
 from copyist.queue.together import do_together
 
 
@@ -44,3 +44,9 @@ def read_page(self: Any, job_id: str, number: int) -> None:
 def draw_page(job_id: str, number: int) -> None:
     """Draw the picture of one page."""
     drawing.draw(context(), job_id, number)
+
+
+@app.task(name=CUT_LINES)
+def cut_lines(job_id: str, number: int) -> None:
+    """Cut the lines that somebody corrected out of one page."""
+    lines.cut_lines(context(), job_id, number)

@@ -12,11 +12,12 @@ from datetime import timedelta
 
 import redis
 
-from copyist.db import jobs, locks, pages, presence, sweep
+from copyist.db import examples, jobs, locks, pages, presence, sweep
 from copyist.db.pages import Lease
 from copyist.db.states import PageStatus
 from copyist.db.tables import Job, Page, now
 from copyist.document import Outcome
+from copyist.queue import schedule
 from copyist.queue.footing import Footing
 from copyist.queue.routing import News, Queue
 from copyist.queue.tally import NOBODY, TALLY
@@ -28,6 +29,8 @@ LONGEST_SWEEP_S = 60.0
 """A sweeper that has not come back by then is taken for dead."""
 SMALLEST_WINDOW = 4
 """Pages of one job that are in flight at the least."""
+LINES_RESENT_S, LINES_AT_ONCE = 60.0, 200
+"""Lines that wait so long to be cut out of their pages are sent again, of at most so many pages at once."""
 
 
 def window(here: Footing, capacity: dict[str, int], queue: str) -> int:
@@ -50,6 +53,7 @@ def run_sweep(here: Footing) -> None:
 def _sweep(here: Footing) -> None:
     end_overdue(here)
     recover_expired(here)
+    schedule.recover_expired(here)
     reroute_orphans(here)
     bring_home(here)
     try:
@@ -59,6 +63,7 @@ def _sweep(here: Footing) -> None:
         return
     find_lost(here)
     send_unsent(here)
+    schedule.send_unsent(here)
 
 
 def end_overdue(here: Footing) -> None:
@@ -183,6 +188,19 @@ def fill_window(here: Footing, job: Job, size: int) -> bool:
     if ended:
         here.sender.ring(job.id, News.ENDED)
     return here.sender.pages(job.id, numbers, queue=job.queue, priority=job.priority)
+
+
+def send_lines(here: Footing) -> bool:
+    """Send again the lines that wait to be cut out of their pages; ``True`` when there may be more of them."""
+    try:
+        room = LINES_AT_ONCE - here.sender.waiting(Queue.PICTURES)
+    except (redis.RedisError, OSError):
+        return False
+    before = now() - timedelta(seconds=LINES_RESENT_S)
+    with here.db.write() as session:
+        found = examples.waiting(session, max(0, room), before)
+        examples.sent(session, found)
+    return all(here.sender.lines(job_id, number) for job_id, number in found) and len(found) == LINES_AT_ONCE
 
 
 def give_back(here: Footing, task_ids: Iterable[str]) -> None:
