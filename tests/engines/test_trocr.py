@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from copyist.engines import encoder_decoder
 from copyist.engines.base import Decoding, EngineSettings, NotReady, PageImage, ReadOptions, Stop, TimedOut
+from copyist.engines.calibration import Calibration
 from copyist.engines.checkpoints import CheckpointUnusable
 from copyist.engines.generation import Finish
 from copyist.engines.notes import noting
@@ -354,3 +357,114 @@ def test_a_model_of_an_endless_name_is_not_there(tmp_path: Path) -> None:
     write_base(tmp_path / "trocr-base")
     with pytest.raises(CheckpointUnusable, match="no TrOCR model"):
         named_checkpoint(settings(tmp_path), "a" * 5000)
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> tuple[EngineSettings, Path]:
+    """A published model that says "harbour" of every line, two trained ones, and the link to the champion, not set."""
+    write_rote_trocr(tmp_path / "weights" / "trocr-base", "harbour")
+    for version in ("v1", "v2"):
+        write_rote_trocr(tmp_path / "models" / version, f"lantern {version[1]}")
+    champion = tmp_path / "models" / "handwriting"
+    return EngineSettings(weights=tmp_path / "weights", use_gpu=False, champion=champion), champion
+
+
+def serve(champion: Path, version: str) -> None:
+    """Move the link to ``version``, as a worker does."""
+    part = champion.with_name("link")
+    part.symlink_to(version)
+    part.replace(champion)
+
+
+def test_a_new_champion_reads_the_next_page_and_goes_as_it_came(trained: tuple[EngineSettings, Path]) -> None:
+    settings, champion = trained
+    engine = TrOcr(settings)
+    read = [engine.read([page("0123")], ReadOptions())[0]]
+    for version in ("v1", "v2"):
+        serve(champion, version)
+        read += engine.read([page("0123")], ReadOptions())
+        assert read[-1].engine_version == TrOcr.check(settings).version
+        assert TrOcr.check(settings).model == version
+    champion.unlink()
+    read += engine.read([page("0123")], ReadOptions())
+    assert [found.text for found in read] == ["harbour", "lantern 1", "lantern 2", "harbour"]
+    assert len({found.engine_version for found in read}) == 3
+    assert read[0].engine_version == read[-1].engine_version
+
+
+def test_a_champion_goes_before_the_model_that_is_set_but_not_before_one_that_is_asked_for(
+    trained: tuple[EngineSettings, Path],
+) -> None:
+    settings, champion = trained
+    serve(champion, "v1")
+    engine = TrOcr(replace(settings, trocr=settings.weights / "trocr-base"))
+    assert engine.read([page("0123")], ReadOptions())[0].text == "lantern 1"
+    asked = ReadOptions(decoding=Decoding(model="trocr-base"))
+    assert engine.read([page("0123")], asked)[0].text == "harbour"
+
+
+def test_a_champion_that_only_loading_shows_to_be_damaged_is_tried_once(
+    trained: tuple[EngineSettings, Path], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, champion = trained
+    engine = TrOcr(settings)
+    without_a_tensor(champion.with_name("v1"))
+    serve(champion, "v1")
+    assert TrOcr.check(settings).model == "v1", "what nobody has tried yet is not known to be damaged"
+    loaded: list[str] = []
+
+    def load(folder: Path, *, use_gpu: bool) -> TrOcrReader:
+        loaded.append(folder.name)
+        return TrOcrReader(folder, use_gpu=use_gpu)
+
+    monkeypatch.setattr("copyist.engines.trocr.TrOcrReader", load)
+    for _ in range(2):
+        with noting() as notes:
+            (read,) = engine.read([page("0123")], ReadOptions())
+        assert read.text == "harbour"
+        assert read.engine_version == TrOcr.check(settings).version
+        assert [note for note in notes if "no fitting decoder" in note and "the published one read" in note] == notes
+        assert notes
+    assert loaded == ["v1", "trocr-base"]
+    assert caplog.text.count("cannot be used, the published model reads") == 1
+    serve(champion, "v2")
+    assert engine.read([page("0123")], ReadOptions())[0].text == "lantern 2"
+
+
+@pytest.mark.parametrize("damage", [without("config.json"), cut("model.safetensors"), shutil.rmtree])
+def test_a_champion_of_which_files_are_missing_leaves_its_place_to_the_published_model(
+    trained: tuple[EngineSettings, Path], damage: Callable[[Path], None]
+) -> None:
+    settings, champion = trained
+    serve(champion, "v1")
+    damage(champion.resolve())
+    assert TrOcr.check(settings).model == "trocr-base"
+    with noting() as notes:
+        assert TrOcr(settings).read([page("0123")], ReadOptions())[0].text == "harbour"
+    assert any("cannot be used" in note for note in notes)
+
+
+def test_too_little_memory_for_any_model_is_no_fault_of_the_champion(
+    trained: tuple[EngineSettings, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, champion = trained
+    serve(champion, "v1")
+    with monkeypatch.context() as scarce:
+        scarce.setattr(encoder_decoder, "free_here", lambda: 1000)
+        with pytest.raises(NotReady, match="too little memory"):
+            TrOcr(settings)
+    assert TrOcr(settings).read([page("0123")], ReadOptions())[0].text == "lantern 1"
+
+
+def test_a_trained_models_confidence_is_calibrated_before_it_is_shown(tmp_path: Path) -> None:
+    write_rote_trocr(tmp_path / "trocr-rote", "by the harbour")
+    (plain,) = TrOcr(settings(tmp_path)).read([page("0123")], ReadOptions())
+    before = [word.confidence or 0 for line in plain.lines() for word in line.words]
+    calibration = Calibration(0.5, -0.5)
+    (tmp_path / "trocr-rote" / "calibration.json").write_text(calibration.as_json())
+    (read,) = TrOcr(settings(tmp_path)).read([page("0123")], ReadOptions())
+    assert read.engine_version != plain.engine_version
+    after = [word.confidence for line in read.lines() for word in line.words]
+    assert after == pytest.approx([calibration.apply(sure) for sure in before])
+    assert after != pytest.approx(before)
+    assert read.confidence == pytest.approx(sum(map(calibration.apply, before)) / 3, abs=0.05)

@@ -111,12 +111,12 @@ class Chain:
         real.sort(key=lambda name: (name != self.wished, not self._is_made_for(name, mode)))
         return (*real, *(name for name in self.names if name == MOCK))
 
-    def identity(self) -> str:
-        """What decides how a page is read: strategy, threshold and the ready engines with versions.
+    def identity(self, mode: Mode = Mode.DOCUMENT) -> str:
+        """What decides how a page is read in ``mode``: strategy, threshold and the ready engines with versions.
 
         A part of the result cache's key: it changes when a model is installed, replaced or taken away.
         """
-        known = dict.fromkeys(name for mode in Mode for name in self.order(mode))
+        known = self.order(mode)
         ready = [(name, self.registry.check(name)) for name in known]
         engines = ",".join(f"{name}@{found.version}" for name, found in ready if found.ready)
         return f"{self.strategy}<{self.climb_below:g}:{engines}" if self._climbs else f"{self.strategy}:{engines}"

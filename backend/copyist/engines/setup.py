@@ -17,6 +17,7 @@ def engine_settings(values: Mapping[str, Any]) -> EngineSettings:
         tessdata=values["tessdata_prefix"],
         download=values["weights_download"],
         trocr=values["ocr_model"],
+        champion=values["data_dir"] / "models" / "handwriting",
         nougat=values["nougat_model"],
         dots=DotsSettings(
             servers=tuple(values["dots_ocr_url"]),

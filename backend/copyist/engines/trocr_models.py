@@ -6,12 +6,15 @@ byte-level BPE. A model that was trained here and saved anew brings ``tokenizer.
 
 from __future__ import annotations
 
+import logging
+import os
 from pathlib import Path
 
 from copyist.engines.base import EngineSettings
 from copyist.engines.checkpoints import (
     Checkpoint,
     CheckpointUnusable,
+    fingerprint,
     first_usable,
     folder_named,
     open_checkpoint,
@@ -19,11 +22,61 @@ from copyist.engines.checkpoints import (
 )
 from copyist.engines.encoder_decoder import MODEL_TYPE
 
+log = logging.getLogger(__name__)
+
 _TOKENIZERS = (("sentencepiece.bpe.model",), ("vocab.json", "merges.txt"), ("tokenizer.json",))
 _PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
 
 
+_refused: dict[tuple[Path, str], str] = {}
+"""Why champions that were tried could not be loaded in this process, by folder and ``fingerprint``."""
+_told: set[tuple[Path, str]] = set()
+"""Refusals that the log of this process knows of."""
+
+
 def default_checkpoint(settings: EngineSettings) -> Checkpoint:
+    """The champion, where one serves and can be read with, else the published model (``published_checkpoint``)."""
+    try:
+        champion = champion_checkpoint(settings)
+    except CheckpointUnusable:
+        champion = None  # Whoever reads a page asks ``why_no_champion``.
+    return champion or published_checkpoint(settings)
+
+
+def champion_checkpoint(settings: EngineSettings) -> Checkpoint | None:
+    """The model that was trained here and serves, in the folder that the link leads to now; ``None``: there is none.
+
+    Raises ``CheckpointUnusable`` for one that is damaged, or that this process could not load (``refuse_champion``).
+    """
+    if settings.champion is None or not os.path.lexists(settings.champion):
+        return None
+    folder = settings.champion.resolve()
+    found = trocr_checkpoint(folder)
+    refusal = _refused.get(_state(folder))
+    if refusal is not None:
+        raise CheckpointUnusable(refusal)
+    return found
+
+
+def why_no_champion(settings: EngineSettings) -> str:
+    """Why the published model reads although another serves, for a person; empty where all is well. Logged once."""
+    try:
+        champion_checkpoint(settings)
+    except CheckpointUnusable as error:
+        where = (settings.champion or settings.weights).resolve(), str(error)
+        if where not in _told:
+            _told.add(where)
+            log.error("the champion in %s cannot be used, the published model reads: %s", where[0].name, error)
+        return str(error)
+    return ""
+
+
+def refuse_champion(champion: Checkpoint, reason: str) -> None:
+    """Do not try ``champion`` again in this process, unless its files change."""
+    _refused[_state(champion.folder)] = reason
+
+
+def published_checkpoint(settings: EngineSettings) -> Checkpoint:
     """``settings.trocr``, or the first usable of the folders ``trocr-*`` in the weights folder, by name.
 
     By name ``trocr-base-handwritten`` comes before the large and the small model: on the IAM lines it makes a fifth
@@ -71,3 +124,10 @@ def trocr_checkpoint(folder: Path) -> Checkpoint:
             "pull the weights again."
         )
     return found
+
+
+def _state(folder: Path) -> tuple[Path, str]:
+    try:
+        return folder, fingerprint(folder)
+    except OSError:
+        return folder, ""  # It was taken away a moment ago.

@@ -56,7 +56,7 @@ class Order(Record):
     general_set: Path | None = None
     """A folder with a ``manifest.jsonl`` of general lines (``examples.Example`` with pictures in ``lines/``); ``None``
     for lines drawn in many hands (``training.general``)."""
-    general_lines: int = 200
+    general_lines: int = 800
     """How many general lines are read by both models."""
     parameters: Parameters = Parameters()
     use_gpu: bool = True

@@ -224,7 +224,7 @@ def _drawn(strokes: Sequence[Points], scale: float, pen: int) -> npt.NDArray[np.
     cv2.polylines(sheet, lines, False, 255, pen, cv2.LINE_AA, _BITS)
     size = max(1, width // _FINER), max(1, height // _FINER)
     covered = cv2.resize(sheet, size, interpolation=cv2.INTER_AREA)
-    return np.asarray(covered, np.float32) / 255
+    return np.asarray(covered / 255, np.float32)
 
 
 def _on_paper(ink: npt.NDArray[np.float32], hand: Hand, chance: np.random.Generator) -> Picture:
