@@ -13,7 +13,7 @@ from tests.servers import ROOT
 
 COMPOSE = (ROOT / "docker-compose.yml", ROOT / "docker-compose.gpu.yml")
 DOCKERFILES = sorted((ROOT / "docker").glob("*/Dockerfile*"))
-OURS = ("api", "worker", "beat", "flower", "migrate")
+OURS = ("api", "worker", "trainer", "beat", "flower", "migrate")
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +77,13 @@ def test_a_worker_has_longer_to_stop_than_it_takes(services: dict[str, Any]) -> 
     from copyist.queue.app import app
 
     assert app.conf.worker_soft_shutdown_timeout < int(services["worker"]["stop_grace_period"].removesuffix("s")) / 2
+
+
+def test_the_trainer_gives_way_to_who_reads(services: dict[str, Any]) -> None:
+    """Between containers the kernel heeds shares, and not how nice a process is."""
+    trainer, usual = services["trainer"], 1024
+    assert trainer["cpu_shares"] < usual / 10
+    assert trainer["image"] == services["worker"]["image"] and trainer["healthcheck"]["test"][-1] == "trainer"
 
 
 def test_only_the_api_puts_durations_together(services: dict[str, Any]) -> None:

@@ -1,8 +1,9 @@
 """A sign of life, for whoever asks whether a part is well: a container engine, a supervisor.
 
-A part writes it every few seconds into a small file; ``python -m copyist.pulse worker|beat|api|flower`` reads it and
-ends with 0, or says in one line what is wrong and ends with 1. API and Flower need no file: they answer ``/readyz`` and
-``/healthcheck``. Only the standard library is used, so that a check made every few seconds costs next to nothing.
+A part writes it every few seconds into a small file; ``python -m copyist.pulse worker|trainer|beat|api|flower`` reads
+it and ends with 0, or says in one line what is wrong and ends with 1. API and Flower need no file: they answer
+``/readyz`` and ``/healthcheck``. Only the standard library is used, so that a check made every few seconds costs next
+to nothing.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def _problems(body: bytes) -> str:
 def main() -> None:
     """Check the part that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m copyist.pulse", description="Is a part of Copyist well?")
-    parser.add_argument("part", choices=("worker", "beat", "api", "flower"))
+    parser.add_argument("part", choices=("worker", "trainer", "beat", "api", "flower"))
     parser.add_argument("--older-than", type=float, default=OLDER_THAN_S, metavar="SECONDS")
     asked = parser.parse_args()
     if problem := ailment(asked.part, asked.older_than):

@@ -12,7 +12,9 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from typer.testing import CliRunner
 
+from copyist.cli import app, trainer
 from tests.servers import free_port, process_environment
 
 START_S = 60.0
@@ -47,6 +49,15 @@ def await_ready(process: subprocess.Popen[str]) -> list[psutil.Process]:
     raise AssertionError("it ended before it was ready")
 
 
+def await_trainer(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Wait for the trainer, which comes after the rest; gives all processes below ``process``."""
+    until = time.monotonic() + START_S
+    while "trainer" not in names(below := psutil.Process(process.pid).children(recursive=True)):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    return below
+
+
 def names(processes: list[psutil.Process]) -> str:
     alive = [process for process in processes if process.status() != psutil.STATUS_ZOMBIE]
     return " ".join(" ".join(process.cmdline()) for process in alive)
@@ -57,10 +68,19 @@ def test_a_signal_stops_all_of_it(up: subprocess.Popen[str], how: signal.Signals
     below = await_ready(up)
     for part in ("valkey", "worker", "beat", "uvicorn"):
         assert part in names(below) or part.replace("valkey", "redis") in names(below)
+    below = await_trainer(up)
     up.send_signal(how)
     assert up.wait(40) == 0
     _, alive = psutil.wait_procs(below, timeout=5)
     assert alive == []
+
+
+def test_a_trainer_without_its_packages_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://localhost:1/0")
+    monkeypatch.setattr(trainer, "PACKAGES", ("torch", "no_such_package"))
+    ended = CliRunner().invoke(app, ["trainer"])
+    assert ended.exit_code == 1
+    assert "no_such_package" in ended.stderr and "Install copyist with [training]" in ended.stderr
 
 
 def test_killing_it_leaves_nothing_behind(up: subprocess.Popen[str]) -> None:

@@ -9,8 +9,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
 from copyist.db import migrate
-from copyist.db.session import make_engine
 from copyist.db.learning_tables import Base
+from copyist.db.session import make_engine
 
 
 def tables(url: str) -> set[str]:

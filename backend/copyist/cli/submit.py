@@ -55,7 +55,7 @@ def submit(
     options = {"text": text.value, **{name: wish for name, wish in wishes.items() if wish}}
     try:
         delivery = Delivery(files, format, output, force=force)
-        client = Client(url or _own_address(), api_key)
+        client = Client(url or own_address(), api_key)
     except (ConfigurationError, ValueError) as error:
         typer.secho(getattr(error, "detail", str(error)), fg="red", err=True)
         raise typer.Exit(2) from error
@@ -76,7 +76,8 @@ def submit(
         raise typer.Exit(1)
 
 
-def _own_address() -> str:
+def own_address() -> str:
+    """Where the server of this machine's own settings is."""
     settings = configuration.load()
     host = _ANY.get(settings.host, settings.host)
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"

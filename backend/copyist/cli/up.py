@@ -21,6 +21,7 @@ import typer
 
 from copyist import log as logs
 from copyist import settings as configuration
+from copyist.cli import trainer
 from copyist.cli.broker import LOG, Broker
 from copyist.cli.parts import stop
 from copyist.cli.supervise import Part
@@ -38,7 +39,10 @@ def up(
     host: Annotated[str | None, typer.Option(help="Wins over HOST.")] = None,
     port: Annotated[int | None, typer.Option(help="Wins over PORT.")] = None,
 ) -> None:
-    """Start the broker if none is named, the API, a worker and beat; Ctrl-C stops all of them."""
+    """Start the broker if none is named, the API, a worker, beat, and a trainer where it can learn.
+
+    Ctrl-C stops all of them.
+    """
     try:
         settings = configuration.load()
         logs.setup(settings.log_level, settings.log_format)
@@ -81,7 +85,7 @@ def _free(host: str, port: int) -> tuple[str, int]:
 def _run(settings: Settings, address: tuple[str, int]) -> None:
     broker = None if settings.redis_url else Broker(settings.data_dir / "broker")
     redis_url = broker.url if broker else settings.redis_url
-    parts = _parts(broker, redis_url, *address)
+    parts, learns = _parts(broker, redis_url, *address), _trainer(settings, redis_url)
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())
@@ -96,6 +100,9 @@ def _run(settings: Settings, address: tuple[str, int]) -> None:
             for part in parts:
                 part.tend()
             herald.look()
+            if herald.is_done and learns:
+                # Not before: it would hold up the first page.
+                parts.append(learns.pop())
     finally:
         typer.echo("Stopping ...", err=True)
         for part in reversed(parts):
@@ -115,6 +122,13 @@ def _parts(broker: Broker | None, redis_url: str, host: str, port: int) -> list[
         Part("beat", [*copyist, "beat"], environment),
         Part("api", [*copyist, "api"], environment, stop_s=15),
     ]
+
+
+def _trainer(settings: Settings, redis_url: str) -> list[Part]:
+    """The part that learns from corrections, where that is wanted and can be done."""
+    if settings.training == "off" or trainer.missing():
+        return []
+    return [Part("trainer", [sys.executable, "-m", "copyist", "trainer"], {"REDIS_URL": redis_url}, stop_s=30)]
 
 
 def _strategy() -> str:
@@ -145,21 +159,21 @@ class _Herald:
         shown = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, host)  # noqa: S104
         self._url = f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
         self._until = time.monotonic() + START_S
-        self._done = False
+        self.is_done = False
 
     def look(self) -> None:
         """Ask, unless it has been said."""
-        if self._done:
+        if self.is_done:
             return
         engines = self._engines()
-        self._done = bool(engines) or time.monotonic() > self._until
+        self.is_done = bool(engines) or time.monotonic() > self._until
         if engines:
             typer.secho(
                 f"\n  Copyist is at {self._url}   (reads with {', '.join(engines)}; Ctrl-C stops it)\n", bold=True
             )
             if self._host not in LOOPBACK:
                 log.warning("%s is open to others, and there are no keys: whoever reaches it can use it", self._host)
-        elif self._done:
+        elif self.is_done:
             log.warning("%s has no engine after %g s; the lines above say why", self._url, START_S)
 
     def _engines(self) -> list[str]:

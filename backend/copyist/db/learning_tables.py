@@ -46,7 +46,8 @@ class Correction(Base):
     """The engine's, of the line as it was read."""
     created_at: Mapped[datetime] = mapped_column(default=now)
 
-    __table_args__ = (Index("ix_corrections_line", "job_id", "page", "line", "id"),)
+    # Without it SQLite gives the id of a revision that went with its job to the next one, which was never learned from.
+    __table_args__ = (Index("ix_corrections_line", "job_id", "page", "line", "id"), {"sqlite_autoincrement": True})
 
 
 class LinePicture(Base):
@@ -185,6 +186,7 @@ class ModelVersion(Base):
 
     __table_args__ = (
         Index("ux_model_versions_champion", "kind", unique=True, sqlite_where=_SERVES, postgresql_where=_SERVES),
+        {"sqlite_autoincrement": True},
     )
 
 

@@ -14,6 +14,8 @@ from copyist.db.tables import Worker, now
 
 ALIVE_S = 20.0
 """A worker not seen for longer is taken for gone; it shows itself every five seconds."""
+TRAINING = "training"
+"""The queue of the trainers."""
 REMEMBERED_S = 24 * 3600.0
 """How long one that did not sign off is remembered."""
 
@@ -50,6 +52,17 @@ def capacity(session: Session) -> dict[str, int]:
         for queue in worker.queues:
             counts[queue] = counts.get(queue, 0) + worker.concurrency
     return counts
+
+
+def trainer_alive(session: Session) -> bool:
+    """Whether a trainer is alive; it shows itself without engines, and reads no pages."""
+    return any(TRAINING in worker.queues for worker in alive(session))
+
+
+def champion_problem(session: Session) -> str | None:
+    """What keeps the model that was learned from reading in a living worker, in a sentence of that worker's."""
+    told = (facts.get("champion") or {} for worker in alive(session) for facts in worker.engines.values())
+    return next((facts["problem"] for facts in told if facts.get("problem")), None)
 
 
 def on_gpu(session: Session) -> set[str]:

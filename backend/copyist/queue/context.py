@@ -18,6 +18,7 @@ from copyist.engines.gpu import gpus
 from copyist.engines.registry import Registry, State
 from copyist.engines.setup import engine_settings, make_chain
 from copyist.pipeline.flow import render_settings
+from copyist.queue import champion
 from copyist.queue.board import Board
 from copyist.queue.footing import Footing, connect
 from copyist.queue.routing import Queue
@@ -56,6 +57,10 @@ class Context(Footing):
             decoding=Decoding.model_validate(options.get("decoding") or {}),
             stop=stop or Stop(),
         )
+
+    def identity(self, options: Mapping[str, Any]) -> str:
+        """The identity of the chain that reads with a job's options."""
+        return self.chain(options).identity(self.read_options(options).mode)
 
     def cache_key(self, sha256: str, number: int, options: Mapping[str, Any], identity: str) -> str:
         """Where a reading is kept for the next time: a hash of all that it depends on. ``identity`` is its chain's."""
@@ -119,6 +124,7 @@ class Context(Footing):
                 "model": found.model,
                 "memory_bytes": found.memory_bytes,
                 "state": self.board.state(name).value,
+                **({"champion": champion.told(self)} if name == champion.ENGINE else {}),
             }
             for name, found in self.survey().items()
         }

@@ -17,6 +17,7 @@ from copyist.errors import CopyistError, FileGone
 from copyist.media import MediaKind
 from copyist.pageranges import parse_pages
 from copyist.pipeline.intake import inspect
+from copyist.queue import champion
 from copyist.queue.context import Context
 from copyist.queue.reading import is_ours, read_claimed, uncounted_if_ours
 from copyist.queue.routing import News
@@ -51,6 +52,8 @@ def _look_into(context: Context, job: Job, kind: MediaKind, token: str) -> Claim
     """Make the pages of a job whose file is ours to look into; gives the first to read, if there is one."""
     settings, job_id = context.settings, job.id
     with _watch(context, job_id, token) as watch:
+        if champion.is_due(context, job.options) and not champion.bring(context, watch):
+            return None
         watch.stage("intake", settings.intake_timeout_s)
         try:
             numbers = _numbers(context, job, kind)
@@ -133,8 +136,8 @@ def _open(context: Context, job_id: str, token: str, numbers: tuple[int, ...], k
 
 def _cache_keys(context: Context, job: Job, numbers: tuple[int, ...]) -> dict[str, int]:
     """Where each page would be found if it was read before; raises ``InvalidOption`` for an engine there is not."""
-    chain = context.chain(job.options)
+    context.chain(job.options)
     if not context.settings.result_cache:
         return {}
-    identity = chain.identity()
+    identity = context.identity(job.options)
     return {context.cache_key(job.file_sha256, number, job.options, identity): number for number in numbers}

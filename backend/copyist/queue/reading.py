@@ -26,6 +26,7 @@ from copyist.media import MediaKind
 from copyist.pipeline.flow import PageReading
 from copyist.pipeline.flow import read_page as read
 from copyist.pipeline.render import PageSource
+from copyist.queue import champion
 from copyist.queue.context import Context
 from copyist.queue.routing import News
 from copyist.queue.tally import NOBODY, TALLY
@@ -57,6 +58,8 @@ def read_one(context: Context, job_id: str, number: int, *, token: str) -> None:
     if claim is None:
         return
     with _span(claim) as span, _uncounted_if_ours(context, claim.lease):
+        if not _champion_is_here(context, claim):
+            return
         known = _serve_known(context, claim, span)
         if known is not None:
             _go_on(context, job_id, known)
@@ -133,6 +136,14 @@ def read_claimed(context: Context, claim: Claim) -> None:
         _read_and_go_on(context, claim, span)
 
 
+def _champion_is_here(context: Context, claim: Claim) -> bool:
+    """Fetch the newest champion, if the page is its; ``False`` when the page is ours no more."""
+    if not champion.is_due(context, claim.options):
+        return True
+    with _watch(context, claim) as watch:
+        return champion.bring(context, watch)
+
+
 def _read_and_go_on(context: Context, claim: Claim, span: Span) -> None:
     structlog.contextvars.bind_contextvars(page=claim.lease.number)
     finished = _read(context, claim, span)
@@ -185,9 +196,7 @@ def _settled(
 def _key(context: Context, claim: Claim) -> str | None:
     if not context.settings.result_cache:
         return None
-    return context.cache_key(
-        claim.file_sha256, claim.lease.number, claim.options, context.chain(claim.options).identity()
-    )
+    return context.cache_key(claim.file_sha256, claim.lease.number, claim.options, context.identity(claim.options))
 
 
 def _left_s(claim: Claim) -> float:

@@ -35,6 +35,7 @@ def upgrade() -> None:
         sa.Column("engine_version", sa.Text, nullable=False),
         sa.Column("confidence", sa.Double),
         sa.Column("created_at", MOMENT, nullable=False),
+        sqlite_autoincrement=True,
     )
     op.create_index("ix_corrections_line", "corrections", ["job_id", "page", "line", "id"])
     op.create_table(
@@ -126,6 +127,7 @@ def upgrade() -> None:
         sa.Column("retired_at", MOMENT),
         sa.Column("pruned_at", MOMENT),
         sa.Column("replaced_id", sa.Integer),
+        sqlite_autoincrement=True,
     )
     op.create_index(
         "ux_model_versions_champion",

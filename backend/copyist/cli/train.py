@@ -1,0 +1,222 @@
+"""``copyist train``: how it stands with learning, and what to do about it, in the database of the settings."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from copyist.cli import waiting
+from copyist.cli.parts import configured, stop
+from copyist.cli.train_export import export
+from copyist.cli.train_tables import model_table, result_of, run_in_words, run_table, show, status_table
+from copyist.db import examples, models, presence, runs
+from copyist.db.session import Database
+from copyist.db.states import RUN_OPEN, RunStatus
+from copyist.db.training_plan import Rules
+from copyist.errors import ConfigurationError, CopyistError, TooFewLines, TrainingOff
+from copyist.queue.routing import Sender, celery_app
+from copyist.settings import Settings
+from copyist.training.order import Parameters
+
+app = typer.Typer(
+    help="Learn from corrections: runs, versions of the model, and which one serves.", no_args_is_help=True
+)
+app.command("export")(export)
+
+DATABASE_S = 10.0
+"""So long the database may keep somebody at a terminal waiting."""
+LISTED = 100
+POLL_S = 1.0
+
+Reason = Annotated[str, typer.Option(help="Why; it is kept with the decision.")]
+
+
+@app.command("status")
+def status() -> None:
+    """Show how much was corrected, what serves, and when the next run begins."""
+    with _database() as (settings, database), database.read() as session:
+        table = status_table(
+            _rules(settings),
+            examples.counts(session),
+            champion=models.champion(session),
+            challengers=models.challengers(session),
+            active=runs.active(session),
+            paused=runs.paused(session),
+            trainer_alive=presence.trainer_alive(session),
+            last=next(iter(runs.newest(session, 1)), None),
+            champion_problem=presence.champion_problem(session),
+        )
+    show(table)
+
+
+@app.command("run")
+def run(
+    wait: Annotated[bool, typer.Option("--wait", help="Come back when it is over.")] = False,
+    parameter: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Such as epochs=5; once for each.")
+    ] = None,
+) -> None:
+    """Start a run. It goes to the standard output by its id; a trainer does it."""
+    parameters = _parameters(parameter or ())
+    with _database() as (settings, database):
+        if settings.training == "off":
+            raise TrainingOff
+        with database.write() as session:
+            counts, needed = examples.counts(session), settings.train_min_lines
+            if counts.train < needed and runs.active(session) is None:
+                hint = f"{counts.waiting} more wait to be cut out of their pages."
+                raise TooFewLines(have=counts.train, needed=needed, missing=needed - counts.train, hint=hint)
+            made = runs.create(session, trigger="manual", requested_by=_who(), parameters=parameters)
+            is_alive, to_send = presence.trainer_alive(session), _to_send(settings, session)
+        _send(settings, to_send)
+        if not is_alive:
+            typer.echo("No trainer is running, so the run waits: start `copyist trainer`.", err=True)
+        typer.echo(made.id)
+        if wait:
+            _wait(database, made.id)
+
+
+@app.command("runs")
+def list_runs() -> None:
+    """Show the runs, newest first."""
+    with _database() as (_, database), database.read() as session:
+        table = run_table(runs.newest(session, LISTED))
+    show(table)
+
+
+@app.command("models")
+def list_models() -> None:
+    """Show the versions of the model, newest first."""
+    with _database() as (_, database), database.read() as session:
+        table = model_table(models.newest(session, limit=LISTED))
+    show(table)
+
+
+@app.command("promote")
+def promote(
+    version: Annotated[str, typer.Argument(help="Its number, as `copyist train models` shows it.")],
+    reason: Reason = "Promoted by hand.",
+) -> None:
+    """Let a version serve, whatever the gate said. Workers take it up between two pages."""
+    number = version.removeprefix("v")
+    if not (number.isascii() and number.isdecimal()):
+        raise stop(f'"{version}" is no number of a version. `copyist train models` has all.', os.EX_USAGE)
+    with _database() as (_, database), database.write() as session:
+        models.promote(session, int(number), actor=_who(), reason=reason)
+    typer.echo(f"Version {number} serves from now on.", err=True)
+
+
+@app.command("rollback")
+def roll_back(reason: Reason = "Rolled back by hand.") -> None:
+    """Let the version before serve again, or the base."""
+    with _database() as (_, database), database.write() as session:
+        serves = models.roll_back(session, actor=_who(), reason=reason)
+        name = f"Version {serves.id}" if serves else "The base, as published,"
+    typer.echo(f"{name} serves from now on.", err=True)
+
+
+@app.command("pause")
+def pause() -> None:
+    """Let no run begin, and the one under way stand still."""
+    with _database() as (_, database), database.write() as session:
+        paused = runs.pause(session, _who())
+    typer.echo(f"Training is paused by {paused.by}. `copyist train resume` lets it go on.", err=True)
+
+
+@app.command("resume")
+def resume() -> None:
+    """Let training go on."""
+    with _database() as (settings, database):
+        with database.write() as session:
+            was_paused, to_send = runs.resume(session), _to_send(settings, session)
+        _send(settings, to_send)
+    typer.echo("Training goes on." if was_paused else "Training was not paused.", err=True)
+
+
+@contextmanager
+def _database() -> Iterator[tuple[Settings, Database]]:
+    """The settings and their database, migrated; the command ends with a sentence where something cannot be done."""
+    settings = configured(broker=False)
+    try:
+        waiting.newest_database(settings, seconds=DATABASE_S)
+    except ConfigurationError as error:
+        raise stop(error.detail, os.EX_CONFIG) from error
+    except waiting.GaveUp as error:
+        raise stop(str(error)) from error
+    database = Database(settings.database)
+    try:
+        yield settings, database
+    except CopyistError as error:
+        raise stop(error.detail) from error
+    finally:
+        database.close()
+
+
+def _rules(settings: Settings) -> Rules:
+    return Rules(
+        is_on=settings.training != "off",
+        retrain_after=settings.retrain_after,
+        min_lines=settings.train_min_lines,
+        nightly_at=settings.train_at,
+    )
+
+
+def _parameters(given: Sequence[str]) -> dict[str, Any]:
+    """``NAME=VALUE`` pairs as parameters of a run; ends the command for what is none."""
+    values = {name.strip(): value.strip() for name, _, value in (pair.partition("=") for pair in given)}
+    try:
+        found = Parameters.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise stop(f"{'.'.join(map(str, first['loc']))} cannot be that: {first['msg']}.", os.EX_USAGE) from error
+    if unknown := values.keys() - Parameters.model_fields.keys():
+        known = ", ".join(Parameters.model_fields)
+        raise stop(f"There is no parameter {', '.join(sorted(unknown))}. There are {known}.", os.EX_USAGE)
+    return found.model_dump(exclude_unset=True)
+
+
+def _to_send(settings: Settings, session: Any) -> list[str]:
+    """Runs whose message this command sends, noted as sent; without a broker that is left to beat."""
+    return runs.to_send(session, again=False) if settings.redis_url else []
+
+
+def _send(settings: Settings, run_ids: Sequence[str]) -> None:
+    if not settings.redis_url:
+        typer.echo("REDIS_URL is not set here, so beat sends it to the trainer at its next sweep.", err=True)
+        return
+    sender = Sender(celery_app(settings.redis_url), settings.redis_url)
+    for run_id in run_ids:
+        sender.train(run_id)
+
+
+def _wait(database: Database, run_id: str) -> None:
+    """Tell where the run is until it is over; ends the command with 1 if nothing came of it."""
+    told = ""
+    while True:
+        with database.read() as session:
+            found = runs.get(session, run_id)
+        if found.status not in RUN_OPEN:
+            break
+        words = run_in_words(found)
+        if words != told:
+            typer.echo(words, err=True)
+        told = words
+        time.sleep(POLL_S)
+    if found.status != RunStatus.COMPLETED:
+        raise stop(f"The run is {found.status}. {result_of(found)}".strip())
+    typer.echo(result_of(found), err=True)
+
+
+def _who() -> str:
+    """Who sits at the terminal, as decisions are signed."""
+    try:
+        return f"{getpass.getuser()} (command line)"
+    except (OSError, KeyError):
+        return "somebody (command line)"
