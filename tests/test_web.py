@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
+import io
+import json
 import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from PIL import Image, ImageDraw
 
 from copyist.api.app import create_app
+from copyist.document import Block, Box, Line, Page
+from copyist.engines.base import PageImage
 from copyist.exports import EXPORTS
 from copyist.settings import Settings
+from copyist.storage import Storage, picture_key
+from tests.api.one_process import OneProcess, on_a_socket, serving, until
+from tests.browser import CHROMIUM, Browser
+from tests.faulty_engines import Faulty
 from tests.servers import ROOT
 
 WEB = ROOT / "backend" / "copyist" / "web"
@@ -134,10 +145,29 @@ def words(call: str) -> str:
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node here")
 
 
+def learning(**other: Any) -> str:
+    """The call that says how it stands with learning, where 37 lines were corrected."""
+    nothing: dict[str, Any] = {"champion": None, "challengers": [], "active_run": None, "paused": None}
+    counts = {"enabled": True, "counts": {"lines": 37, "new": 9}, "missing": 13, "trainer": {"alive": True}}
+    return f"learningWords({json.dumps(nothing | counts | other)})"
+
+
+RUNNING = {"status": "running", "progress": {"phase": "training", "step": 40, "steps": 300}}
+SERVING = {"version": 3, "since": "2026-03-01T12:00:00Z"}
+
+
 @needs_node
 @pytest.mark.parametrize(
     ("call", "said"),
     [
+        (learning(), "37 checked lines, 13 more until it learns"),
+        (learning(enabled=False), ""),
+        (learning(missing=0, trainer={"alive": False}), "37 checked lines, no trainer is running"),
+        (learning(active_run=RUNNING), "Learning: step 40 of 300"),
+        (
+            learning(champion=SERVING),
+            "Reads handwriting with version 3 since March 1, 2026 · 9 new lines, 13 more until it learns",
+        ),
         ("timeLeft(-30)", "a few seconds left"),
         ("timeLeft(34)", "about 30 seconds left"),
         ("timeLeft(58)", "about 1 minute left"),
@@ -193,3 +223,92 @@ def test_a_key_that_no_header_can_hold_is_asked_for_again(tmp_path: Path) -> Non
     refused, taken = run(tmp_path, script)
     assert "does not take this key" in refused
     assert taken == "ck_good"
+
+
+class Unsure(Faulty):
+    """Reads three lines on every page, and is not sure of the second."""
+
+    name = "unsure"
+
+    def page(self, image: PageImage) -> Page:
+        step = image.height // 7
+        boxes = [Box(0, step * top, image.width, step * (top + 1)) for top in (1, 3, 5)]
+        said = zip(("Dear Anna", "the sbip is lafe", "Yours, Karl"), boxes, (0.9, 0.3, 0.9), strict=True)
+        lines = tuple(Line(text=text, box=box, confidence=sure) for text, box, sure in said)
+        block = Block(box=Box.around(boxes), lines=lines)
+        return Page(width=image.width, height=image.height, engine=self.name, engine_version="1", blocks=(block,))
+
+
+def letter(service: OneProcess) -> str:
+    """Send a page with ink where its second line is, and have it read; gives the job's id."""
+    picture = Image.new("RGB", (350, 420), "white")
+    ImageDraw.Draw(picture).rectangle((0, 190, 350, 230), fill="black")
+    png, jpeg = io.BytesIO(), io.BytesIO()
+    picture.save(png, "PNG")
+    picture.save(jpeg, "JPEG")
+    # No worker is here that draws pictures of pages.
+    key = picture_key(hashlib.sha256(png.getvalue()).hexdigest(), 1)
+    Storage(service.settings.storage).put(key, jpeg.getvalue())
+    job: str = service("POST", "/api/jobs", files={"file": ("letter.png", png.getvalue())}).json()["id"]
+    until(lambda: service("GET", f"/api/jobs/{job}").json()["status"] == "completed")
+    return job
+
+
+INK_OF_THE_CUT = "document.querySelector('.cut canvas').getContext('2d').getImageData(9, 30, 1, 1).data[0]"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+def test_lines_are_corrected_and_confirmed_at_the_desk(tmp_path: Path, redis_url: str, sqlite_url: str) -> None:
+    settings = {"ocr_fallback": ("unsure",), "ocr_plugins": ("tests.test_web:Unsure",), "database_url": sqlite_url}
+    with serving(tmp_path, redis_url, **settings) as start, Browser(tmp_path) as browser:
+        service = start()
+        job = letter(service)
+
+        def lines() -> list[Any]:
+            return list(service("GET", f"/api/jobs/{job}/pages/1").json()["lines"])
+
+        with on_a_socket(service) as port:
+            browser.open(f"http://127.0.0.1:{port}/")
+            browser.click(".toggle")
+            browser.click(".to-desk")
+            browser.until("document.querySelector('#desk-body').checkVisibility()")
+            browser.until("document.querySelector('.sheet-note').hidden")
+            browser.click("#desk-unsure")
+            assert browser.look("document.activeElement.value") == "the sbip is lafe"
+            assert browser.look(f"{INK_OF_THE_CUT} < 60")
+
+            replace(browser, "the ship is safe")
+            browser.press("Enter")
+            browser.until("document.querySelector('.editor label').textContent.startsWith('Line 3')")
+            assert [(line["text"], line["verified"]) for line in lines()][1:] == [
+                ("the ship is safe", True),
+                ("Yours, Karl", False),
+            ]
+
+            browser.press("Enter", shift=True)
+            browser.press("ArrowUp")
+            first = lines()[0]["id"]
+            service("PUT", f"/api/lines/{first}", json={"text": "Dear Hanna"})
+            replace(browser, "Dear Anne")
+            browser.press("Enter")
+            browser.until("document.querySelector('.theirs').textContent === 'Dear Hanna'")
+            assert lines()[0]["text"] == "Dear Hanna"
+            browser.click(".keep-mine")
+            browser.until("document.querySelector('.editor label').textContent.startsWith('Line 2')")
+            assert lines()[0]["text"] == "Dear Anne"
+
+            browser.click("#desk-confirm")
+            browser.until("document.querySelector('#desk-facts').textContent === 'all 3 lines checked'")
+            assert [(line["text"], line["verified"]) for line in lines()] == [
+                ("Dear Anne", True),
+                ("the ship is safe", True),
+                ("Yours, Karl", True),
+            ]
+            browser.click(".desk-ways a")
+            browser.until("document.querySelector('.page-text')?.textContent.includes('the ship is safe')")
+
+
+def replace(browser: Browser, text: str) -> None:
+    """Write ``text`` in the place of what is in the field with the cursor."""
+    browser.look("document.activeElement.select()")
+    browser.type(text)

@@ -505,7 +505,10 @@ class EmptyCorrection(CopyistError):
     """A corrected line, or a whole corrected text, with nothing in it."""
 
     code, status, title = "empty_correction", 422, "The correction is empty"
-    template = "The corrected text is empty. Send what stands on the line; nothing was changed."
+    template = (
+        "The corrected text is empty, and nothing was changed. Send what stands on the line, or, where nothing stands, "
+        '{{"nothing": true}} instead of a text.'
+    )
 
 
 class CorrectionTooLong(CopyistError):

@@ -109,7 +109,7 @@ class Settings(BaseSettings):
     train_while_reading: bool = False
     train_time_limit_h: float = Field(default=24, gt=0, le=1000)
     general_set: Path | None = None
-    general_lines: int = Field(default=200, ge=10, le=100_000)
+    general_lines: int = Field(default=800, ge=10, le=100_000)
     gate_min_pages: int = Field(default=10, ge=2)
     gate_margin: float = Field(default=0.5, ge=0, le=100)
     keep_models: int = Field(default=5, ge=1)

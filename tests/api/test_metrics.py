@@ -126,7 +126,7 @@ def test_tells_of_the_messages_in_the_broker(ask: Ask, redis_url: str) -> None:
     sender.pages("a", [1, 2], queue="gpu", priority=6)
     sender.intake("a", queue="gpu", priority=0)
     sender.picture("a", 1)
-    assert scrape(ask).all("ocr_queue_depth", "queue") == {"cpu": 0, "gpu": 3, "pictures": 1}
+    assert scrape(ask).all("ocr_queue_depth", "queue") == {"cpu": 0, "gpu": 3, "pictures": 1, "training": 0}
 
 
 def count_some(redis_url: str) -> None:
@@ -168,8 +168,8 @@ def test_tells_of_the_living_workers_and_their_engines(db: Database, ask: Ask) -
         session.flush()
         session.get_one(Worker, "gone").seen_at = now() - timedelta(hours=1)
     told = scrape(ask)
-    assert told.all("ocr_workers", "queue") == {"cpu": 2, "gpu": 1, "pictures": 1}
-    assert told.all("ocr_worker_capacity", "queue") == {"cpu": 5, "gpu": 3, "pictures": 2}
+    assert told.all("ocr_workers", "queue") == {"cpu": 2, "gpu": 1, "pictures": 1, "training": 0}
+    assert told.all("ocr_worker_capacity", "queue") == {"cpu": 5, "gpu": 3, "pictures": 2, "training": 0}
     assert told.all("ocr_engine_ready", "engine") == {"mock": 1, "dots": 0}
     assert told.all("ocr_engine_workers", "engine") == {"mock": 2, "dots": 0}
 

@@ -24,7 +24,7 @@ SAMPLES = ROOT / "tests" / "samples"
 BASE = "python:3.11-slim-bookworm"
 API, WORKER = "localhost/copyist-api:latest", "localhost/copyist-worker:latest"
 HEAVY = ("torch", "numpy", "cv2", "pytesseract", "tesserocr", "easyocr", "rapidocr", "onnxruntime", "transformers")
-PARTS = ("api", "worker", "beat", "flower", "postgres", "redis")
+PARTS = ("api", "worker", "trainer", "beat", "flower", "postgres", "redis")
 PAGES = 24
 
 
@@ -88,7 +88,7 @@ def test_every_part_is_healthy_and_confined(stack: Stack) -> None:
     )
     assert stack.inspect("migrate")["State"]["ExitCode"] == 0
     assert "from nothing" in stack.logs("migrate")
-    for part in ("api", "worker", "beat", "flower"):
+    for part in ("api", "worker", "trainer", "beat", "flower"):
         assert stack.inside(part, "id", "-u") == "10001"
         assert "Read-only" in stack.compose("exec", "-T", part, "touch", "/opt/copyist/x", check=False).stderr
         assert stack.inspect(part)["HostConfig"]["CapDrop"] == ["ALL"]

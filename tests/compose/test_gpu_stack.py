@@ -14,6 +14,7 @@ LETTER = ROOT / "tests" / "samples" / "letter.png"
 NO_DEVICE = """
 services:
   worker: {deploy: {resources: {reservations: {devices: !reset []}}}}
+  trainer: {deploy: {resources: {reservations: {devices: !reset []}}}}
 """
 
 
@@ -39,6 +40,7 @@ def test_the_files_reserve_a_gpu_and_know_vllm(engine: None) -> None:
         "api",
         "worker",
         "worker-cpu",
+        "trainer",
         "beat",
         "flower",
         "postgres",
@@ -47,13 +49,14 @@ def test_the_files_reserve_a_gpu_and_know_vllm(engine: None) -> None:
         "vllm",
         "s3",
     }
-    for name in ("worker", "vllm"):
+    for name in ("worker", "trainer", "vllm"):
         (device,) = services[name]["deploy"]["resources"]["reservations"]["devices"]
         assert (device["driver"], device["count"], device["capabilities"]) == ("nvidia", 1, ["gpu"])
     assert "devices" not in str(services["worker-cpu"]["deploy"])
     worker = services["worker"]["environment"]
     assert (worker["OCR_BACKEND"], worker["DOTS_OCR_MODEL_PATH"]) == ("dots", "/app/weights/DotsOCR")
-    assert services["worker"]["build"]["dockerfile"] == "docker/worker/Dockerfile.gpu"
+    for name in ("worker", "trainer"):
+        assert services[name]["build"]["dockerfile"] == "docker/worker/Dockerfile.gpu"
     assert "--chat-template-content-format=string" in services["vllm"]["command"]
 
 

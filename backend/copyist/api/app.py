@@ -18,6 +18,7 @@ from copyist import log as logs
 from copyist import settings as configuration
 from copyist.api import (
     batches,
+    corrections,
     documents,
     events,
     guards,
@@ -32,6 +33,7 @@ from copyist.api import (
     requests,
     results,
     timing,
+    training,
     webhooks,
 )
 from copyist.api.compat import docling, intellinote, math_api, nougat, task_notes
@@ -59,9 +61,11 @@ ROUTERS = [
     events.router,
     documents.router,
     results.router,
+    corrections.router,
     batches.router,
     keys.router,
     webhooks.router,
+    training.router,
     health.router,
     metrics.router,
 ]

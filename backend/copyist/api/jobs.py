@@ -229,8 +229,14 @@ def etag_matches(if_none_match: str | None, etag: str) -> bool:
     | {202: CANCELLED, 204: {"description": "The job had ended and is forgotten"}},
 )
 def cancel(here: Here, caller: Asks, job_id: str) -> Response | JobBody:
-    """Open job: 202, it is cancelled; pages read so far are kept. Ended job: 204, the job and its file are deleted."""
-    if not cancel_job(here, caller, job_id):
+    """Open job: 202, it is cancelled; pages read so far are kept. Ended job: 204, the job and its file are deleted, and
+    what was corrected in it, which outlives a job that expires: there 204, too, the first time.
+    """
+    try:
+        is_cancelled = cancel_job(here, caller, job_id)
+    except (Expired, NotFound):
+        is_cancelled = False
+    if not is_cancelled:
         with here.db.write() as session:
             forgetting.forget(session, job_id, blobs=here.storage, owner=caller.sees)
         return Response(status_code=204)

@@ -35,8 +35,9 @@ from copyist.api.callers import Scope, needs
 from copyist.api.health import engines_of
 from copyist.api.schemas import EngineBody
 from copyist.api.service import Here, Service
-from copyist.db import figures, presence
+from copyist.db import figures, learning_figures, presence
 from copyist.db.figures import Figures, Waiting
+from copyist.db.learning_figures import LearningFigures
 from copyist.db.states import JOB_ENDED, JobStatus
 from copyist.db.tables import Worker, now
 from copyist.queue.routing import Queue
@@ -56,12 +57,14 @@ class _Rows:
     figures: Figures
     workers: list[Worker]
     engines: list[EngineBody]
+    learning: LearningFigures
 
 
 def _rows(service: Service) -> _Rows:
     with service.db.read() as session:
         counted, workers = figures.take(session), presence.alive(session)
-    return _Rows(counted, workers, engines_of(service))
+        learning = learning_figures.take(session)
+    return _Rows(counted, workers, engines_of(service), learning)
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,7 @@ class _Scrape:
         if not isinstance(self.rows, str):
             yield from _of_work(self.rows.figures)
             yield from _of_workers(self.rows.workers, self.rows.engines)
+            yield from _of_learning(self.rows.learning)
 
 
 NAMES = {
@@ -218,6 +222,17 @@ def _of_workers(workers: list[Worker], engines: list[EngineBody]) -> Iterator[Me
     yield _gauge("ocr_engine_ready", "Whether a living worker can read with it: 1 or 0", "engine", ready)
     having = {engine.name: engine.workers for engine in engines}
     yield _gauge("ocr_engine_workers", "Living workers that can read with it", "engine", having)
+
+
+def _of_learning(found: LearningFigures) -> Iterator[Metric]:
+    serves = "The version that reads handwriting; 0: the base as published"
+    yield GaugeMetricFamily("copyist_model_version", serves, found.version)
+    if found.holdout_cer is not None:
+        rate = "Its character error rate on pages that it never saw, 0 to 1, when it was made"
+        yield GaugeMetricFamily("copyist_model_cer", rate, found.holdout_cer)
+    kinds = "Corrections that are held now: lines that were changed, or found right"
+    yield _gauge("copyist_corrections", kinds, "kind", found.corrections)
+    yield _gauge("copyist_training_runs", "Runs of training, by state", "status", found.runs)
 
 
 def _gauge(name: str, documentation: str, label: str, values: Mapping[str, float]) -> Metric:

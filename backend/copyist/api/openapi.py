@@ -53,6 +53,13 @@ _FIELDS: Mapping[type[CopyistError], Mapping[str, object]] = {
     errors.NothingToRetry: {"status": "completed"},
     errors.InvalidWebhook: {"limit": 2000},
     errors.OnePageOnly: {"format": "PAGE XML", "pages": 3},
+    errors.CorrectionTooLong: {"limit": 2000, "length": 2300},
+    errors.StaleCorrection: {"text": "Invoices", "revision": 12},
+    errors.LinesDoNotMatch: {"sent": 12, "read": 40, "problem": "Fewer than six in ten of them are alike."},
+    errors.TooFewLines: {"have": 20, "needed": 32, "missing": 12, "hint": "Correct or confirm more lines."},
+    errors.RunActive: {"run": "9f2d7c1e-4f0a-4a57-8a3d-1d5a4f0f9c22", "status": "running"},
+    errors.RunEnded: {"status": "completed"},
+    errors.CannotPromote: {"version": 3, "reason": "it serves already."},
     errors.NotAcceptable: {"allowed": "text/plain, application/json, application/pdf"},
 }
 

@@ -2,7 +2,9 @@
 
 import * as api from "./api.js";
 import { Card } from "./card.js";
+import { Desk, deskAsked } from "./desk.js";
 import { takeFiles } from "./dropzone.js";
+import { Learning } from "./learning.js";
 import { fillOptions, options } from "./options.js";
 
 const RECENT = 20;
@@ -12,6 +14,7 @@ const PAUSE_MS = 2000;
 
 const list = document.getElementById("jobs");
 const cards = new Set();
+const changed = new Set();
 const queue = [];
 let uploads = 0;
 let watching = false;
@@ -127,8 +130,35 @@ async function excuse(card, problem) {
   await pause(PAUSE_MS);
 }
 
+const learning = new Learning(announce);
+const desk = new Desk({
+  announce,
+  onChange: (id) => {
+    changed.add(id);
+    learning.soon();
+  },
+});
+
+// The desk, or the files: as the address says.
+function goThere() {
+  const asked = deskAsked();
+  document.getElementById("desk").hidden = !asked;
+  document.getElementById("files-view").hidden = Boolean(asked);
+  document.body.classList.toggle("at-desk", Boolean(asked));
+  if (asked) desk.show(asked.job, asked.number);
+  else desk.leave();
+  if (!asked) showCorrected();
+}
+
+function showCorrected() {
+  for (const card of cards) if (changed.delete(card.job?.id)) card.again();
+}
+
 async function start() {
   takeFiles(send);
+  addEventListener("hashchange", goThere);
+  goThere();
+  learning.refresh();
   try {
     for (const job of await api.recentJobs(RECENT)) add(job.filename, "append").update(job);
     watch();

@@ -96,6 +96,12 @@ export class Card {
     if (wanted && this.job) this.pages.show(this.job);
   }
 
+  // Its text was corrected.
+  again() {
+    this.pages.again();
+    this.update(this.job);
+  }
+
   #state(words, kind, known) {
     this.#part(".badge").textContent = words;
     this.#part(".badge").dataset.kind = kind;

@@ -1,6 +1,7 @@
 // The text of a job, page by page, each shown as soon as it is read.
 
 import * as api from "./api.js";
+import { deskAddress } from "./desk.js";
 import { engineName, outcomeName, pageNumbers, percent } from "./words.js";
 
 const AT_ONCE = 10;
@@ -58,6 +59,9 @@ export class Pages {
     const text = place.querySelector(".page-text");
     text.textContent = page.text || emptyOf(page);
     text.classList.toggle("none", !page.text);
+    const desk = place.querySelector(".to-desk");
+    desk.href = deskAddress(this.job.id, number);
+    desk.hidden = page.degraded || !page.lines?.length; // A placeholder has lines where nothing stands.
     const steps = stepsOf(page);
     place.querySelector(".trail").hidden = !steps.length;
     place.querySelector(".steps").append(...steps);

@@ -1,6 +1,6 @@
 // States and figures in words.
 
-const count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
+export const count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
 
 export const percent = (share) => `${Math.round(100 * share)} %`;
 
@@ -96,3 +96,31 @@ export function pageNumbers(ranges, total) {
   }
   return [...numbers];
 }
+
+// What the server learned from corrections, and what comes next; nothing where there is nothing to learn from yet.
+export function learningWords(status) {
+  const { enabled, counts, champion, challengers, active_run: run } = status;
+  if (!enabled || !(counts.lines || champion || run)) return "";
+  const parts = [];
+  if (champion) parts.push(`Reads handwriting with version ${champion.version} since ${dayOf(champion.since)}`);
+  if (run) return [...parts, runWords(run)].join(" · ");
+  if (challengers.length) parts.push(`version ${challengers[0].version} waits for somebody to decide`);
+  const known = champion ? `${count(counts.new, "new line")}` : `${count(counts.lines, "checked line")}`;
+  return [...parts, `${known}, ${nextWords(status)}`].join(" · ");
+}
+
+function nextWords({ missing, paused, trainer }) {
+  if (paused) return `learning is paused by ${paused.by}`;
+  if (missing) return `${missing} more until it learns`;
+  return trainer.alive ? "it is about to learn" : "no trainer is running";
+}
+
+function runWords({ status, progress: { phase, step, steps, paused } }) {
+  if (paused) return "Learning: it stands still for now";
+  if (status === "queued") return "Learning: about to begin";
+  if (phase === "training" && steps) return `Learning: step ${step} of ${steps}`;
+  return EXAMINED.has(phase) ? "Learning: the new version is examined" : "Learning: getting ready";
+}
+
+const EXAMINED = new Set(["merging", "golden", "holdout", "general", "saving"]);
+const dayOf = (moment) => new Date(moment).toLocaleDateString("en", { day: "numeric", month: "long", year: "numeric" });
