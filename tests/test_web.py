@@ -297,6 +297,16 @@ def test_lines_are_corrected_and_confirmed_at_the_desk(tmp_path: Path, redis_url
             browser.until("document.querySelector('.editor label').textContent.startsWith('Line 2')")
             assert lines()[0]["text"] == "Dear Anne"
 
+            browser.press("ArrowDown")
+            replace(browser, " ")
+            browser.press("Enter")
+            browser.until("document.querySelector('#line-error').textContent.startsWith('No text is left.')")
+            browser.click(".editor .nothing")
+            browser.until("document.querySelectorAll('.line')[2].dataset.kind === 'verified'")
+            assert browser.look("document.querySelectorAll('.line-text')[2].textContent") == "(nothing)"
+            assert (lines()[2]["text"], lines()[2]["verified"]) == ("", True)
+            service("PUT", f"/api/lines/{lines()[2]['id']}", json={"text": "Yours, Karl"})
+
             browser.click("#desk-confirm")
             browser.until("document.querySelector('#desk-facts').textContent === 'all 3 lines checked'")
             assert [(line["text"], line["verified"]) for line in lines()] == [

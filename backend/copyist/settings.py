@@ -103,9 +103,9 @@ class Settings(BaseSettings):
     train_corrected_share: float = Field(default=0.3, gt=0, le=1)
     train_epochs: int = Field(default=10, ge=1, le=1000)
     train_batch: int = Field(default=8, ge=1, le=256)
-    train_learning_rate: float = Field(default=1e-4, gt=0, le=1)
+    train_learning_rate: float = Field(default=3e-4, gt=0, le=1)
     train_lora_rank: int = Field(default=16, ge=1, le=512)
-    train_encoder_layers: int = Field(default=4, ge=0)
+    train_encoder_layers: int = Field(default=2, ge=0)
     train_while_reading: bool = False
     train_time_limit_h: float = Field(default=24, gt=0, le=1000)
     general_set: Path | None = None

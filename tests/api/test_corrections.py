@@ -201,7 +201,7 @@ def test_where_nothing_stands_on_a_whole_page_its_place_stays(ask: Ask, job_id: 
     assert send(ask, job_id, there)["confirmed"] == 4
     report = body(ask("POST", f"/api/jobs/{job_id}/pages/1/confirm", json={"source": "desk"}))
     assert (report["confirmed"], report["unchanged"]) == (0, 3)
-    for name in ("md", "json", "hocr", "alto.xml", "pdf", "docx", "todo.json", "zip"):
+    for name in ("md", "json", "hocr", "alto.xml", "docx", "todo.json", "zip"):
         assert ask("GET", f"/api/jobs/{job_id}/result.{name}").status_code == 200, name
     assert ask("GET", f"/api/jobs/{job_id}/result.page.xml?pages=1").status_code == 200
 

@@ -14,7 +14,6 @@ from copyist.corrections import reword
 from copyist.db.corrections import LineId
 from copyist.db.learning_tables import Correction
 
-
 Source = Literal["api", "desk"]
 
 

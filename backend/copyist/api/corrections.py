@@ -85,8 +85,8 @@ def line(here: Here, caller: Asks, line_id: str) -> LineDetail:
     responses=openapi.answers(*NO_LINE, EmptyCorrection, CorrectionTooLong, StaleCorrection),
 )
 def correct(here: Here, caller: Asks, line_id: str, body: LineText) -> LineDetail:
-    """The text that stands there; the text that is shown, or `confirm`, says that it is right. With `nothing` the line is
-    in no result any more, until a text is sent for it. No revision is written over, and what is known already adds none.
+    """The text that stands there; the text that is shown, or `confirm`, says that it is right. With `nothing` the line
+    is in no result any more, until a text is sent for it. No revision is written over; what is known adds none.
     """
     wanted = LineId.parse(line_id)
     if [body.text is not None, body.confirm, body.nothing].count(True) != 1:

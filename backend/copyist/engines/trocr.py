@@ -33,7 +33,7 @@ from copyist.engines.trocr_models import (
 from copyist.engines.trocr_reader import Picture, ReadLine, TrOcrReader
 
 _PACKAGES = ("torch", "torchvision", "transformers", "sentencepiece", "google.protobuf")
-_LONGEST = 20.0
+LONGEST = 20.0
 """The widest piece of a line that is read at once, in heights of its ink. Most lines of a page are 13 to 18 heights
 wide, as are those that the published models were trained on, and a cut takes words out of their sentence."""
 _CUT_SHORT = 0.2
@@ -68,7 +68,7 @@ def read_lines(
     """What each of ``pictures`` says, one line each; long ones are read in pieces, at the gaps between their words."""
     parts, pieces = [], [0]
     for picture in pictures:
-        places = cuts(picture, _LONGEST)
+        places = cuts(picture, LONGEST)
         parts += [picture[:, first:last] for first, last in places]
         pieces.append(pieces[-1] + len(places))
     read = reader.read(parts, stop)

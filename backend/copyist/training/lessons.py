@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from copyist.engines.lines.long_lines import cuts
-from copyist.engines.trocr import _LONGEST
+from copyist.engines.trocr import LONGEST
 from copyist.training.events import Failed
 from copyist.training.examples import Example, Split
 from copyist.training.order import EXAMPLES, LINES
@@ -132,5 +132,5 @@ def _lesson(example: Example, pictures: Path, vocabulary: Vocabulary) -> Lesson:
 
 def _refuse_wide(picture: Picture) -> None:
     """Raise ``Unlearnable`` for a line that is read in pieces: which words stand in which is not known."""
-    if len(cuts(picture, _LONGEST)) > 1:
+    if len(cuts(picture, LONGEST)) > 1:
         raise Unlearnable("too_wide")

@@ -26,10 +26,10 @@ class Parameters(Record):
 
     rank: int = Field(default=16, ge=1)
     alpha: int = Field(default=32, ge=1)
-    dropout: float = Field(default=0.05, ge=0, lt=1)
-    encoder_layers: int = Field(default=4, ge=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    encoder_layers: int = Field(default=2, ge=0)
     """LoRA goes into so many of the encoder's last layers (0: all of them) and into the whole decoder."""
-    learning_rate: float = Field(default=1e-4, gt=0)
+    learning_rate: float = Field(default=3e-4, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     warmup: float = Field(default=0.05, ge=0, le=1)
     """The share of all steps in which the learning rate rises."""
@@ -38,7 +38,7 @@ class Parameters(Record):
     epochs: int = Field(default=10, ge=1)
     patience: int = Field(default=3, ge=1)
     """It ends after so many epochs in which the CER on the dev lines did not fall."""
-    variants: int = Field(default=4, ge=0)
+    variants: int = Field(default=2, ge=0)
     """How many ways each line is augmented in, one after the other in the epochs; 0 shows it as it is."""
     replay: float = Field(default=0.25, ge=0, lt=1)
     """The share of general lines in each epoch, against forgetting."""
