@@ -351,7 +351,7 @@ def test_a_text_is_corrected_line_by_line_and_as_a_file(client: Client, own_samp
     assert client.confirm(line_id, parent=made["revision"])["revision"] == made["revision"]
     assert client.confirm_page(job.id, 1)["confirmed"] == 1
     made = client.nothing(line_id, parent=made["revision"])
-    assert (made["text"], job.result()) == ("", f"{LINE}\n")
+    assert (made["text"], job.result()) == ("", f"{LINE}\n\f\f{LINE}\n")
     client.correct(line_id, "A line that I read", parent=made["revision"])
     corrected = tmp_path / "corrected.txt"
     corrected.write_text(job.result().replace("I read", "we read"))

@@ -163,6 +163,8 @@ SERVING = {"version": 3, "since": "2026-03-01T12:00:00Z"}
         (learning(), "37 checked lines, 13 more until it learns"),
         (learning(enabled=False), ""),
         (learning(missing=0, trainer={"alive": False}), "37 checked lines, no trainer is running"),
+        (learning(missing=0), "37 checked lines, it is about to learn"),
+        (learning(missing=0, next="The last run failed; wait."), "37 checked lines, the last run failed; wait"),
         (learning(active_run=RUNNING), "Learning: step 40 of 300"),
         (
             learning(champion=SERVING),
@@ -257,6 +259,19 @@ def letter(service: OneProcess) -> str:
 INK_OF_THE_CUT = "document.querySelector('.cut canvas').getContext('2d').getImageData(9, 30, 1, 1).data[0]"
 
 
+HELD_BACK = """(() => {
+  const really = window.fetch;
+  window.fetch = async (path, options) => {
+    if (!path.startsWith("api/lines/") || options.method) return really(path, options);
+    const answer = await really(path, options);
+    await new Promise((goOn) => { window.held = goOn; });
+    setTimeout(() => { window.came = true; }, 200);
+    return answer;
+  };
+})()"""
+"""A line that is asked for comes when ``held`` is called."""
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 def test_lines_are_corrected_and_confirmed_at_the_desk(tmp_path: Path, redis_url: str, sqlite_url: str) -> None:
     settings = {"ocr_fallback": ("unsure",), "ocr_plugins": ("tests.test_web:Unsure",), "database_url": sqlite_url}
@@ -297,16 +312,6 @@ def test_lines_are_corrected_and_confirmed_at_the_desk(tmp_path: Path, redis_url
             browser.until("document.querySelector('.editor label').textContent.startsWith('Line 2')")
             assert lines()[0]["text"] == "Dear Anne"
 
-            browser.press("ArrowDown")
-            replace(browser, " ")
-            browser.press("Enter")
-            browser.until("document.querySelector('#line-error').textContent.startsWith('No text is left.')")
-            browser.click(".editor .nothing")
-            browser.until("document.querySelectorAll('.line')[2].dataset.kind === 'verified'")
-            assert browser.look("document.querySelectorAll('.line-text')[2].textContent") == "(nothing)"
-            assert (lines()[2]["text"], lines()[2]["verified"]) == ("", True)
-            service("PUT", f"/api/lines/{lines()[2]['id']}", json={"text": "Yours, Karl"})
-
             browser.click("#desk-confirm")
             browser.until("document.querySelector('#desk-facts').textContent === 'all 3 lines checked'")
             assert [(line["text"], line["verified"]) for line in lines()] == [
@@ -314,6 +319,33 @@ def test_lines_are_corrected_and_confirmed_at_the_desk(tmp_path: Path, redis_url
                 ("the ship is safe", True),
                 ("Yours, Karl", True),
             ]
+
+            browser.click(".line:nth-child(3) .line-open")
+            replace(browser, " ")
+            browser.press("Enter")
+            browser.until("document.querySelector('#line-error').textContent.startsWith('No text is left.')")
+            browser.click(".editor .nothing")
+            browser.until("document.querySelectorAll('.line-text')[2].textContent === '(nothing)'")
+            assert (lines()[2]["text"], lines()[2]["verified"]) == ("", True)
+            browser.click(".line:nth-child(3) .line-open")
+            assert not browser.look("document.querySelector('.editor .nothing').checkVisibility()")
+            replace(browser, "Yours, Carl")
+            browser.press("Enter")
+            browser.until("document.querySelectorAll('.line-text')[2].textContent === 'Yours, Carl'")
+            assert lines()[2]["text"] == "Yours, Carl"
+
+            # Who has gone on is not asked about a line that is not there any more.
+            browser.look(HELD_BACK)
+            browser.click(".line:nth-child(1) .line-open")
+            service("PUT", f"/api/lines/{first}", json={"nothing": True})
+            replace(browser, "Dear Anton")
+            browser.press("Enter")
+            browser.until("window.held")
+            browser.look(f"location.hash = '#desk/{job}/1?'; location.hash = '#desk/{job}/1'")
+            browser.click(".line:nth-child(3) .line-open")
+            browser.look("window.held()")
+            browser.until("window.came")
+            assert browser.look("document.querySelector('.conflict').hidden")
             browser.click(".desk-ways a")
             browser.until("document.querySelector('.page-text')?.textContent.includes('the ship is safe')")
 

@@ -29,13 +29,16 @@ LEARNING = {
     "TRAIN_AT": "",
     "TRAIN_MIN_LINES": "30",
     # As much as a model of these few weights needs.
-    "TRAIN_EPOCHS": "16",
-    "TRAIN_LEARNING_RATE": "0.002",
+    "TRAIN_EPOCHS": "20",
+    "TRAIN_LEARNING_RATE": "0.001",
     "TRAIN_LORA_RANK": "16",
     "TRAIN_ENCODER_LAYERS": "0",
     "TRAIN_WHILE_READING": "true",
     "GENERAL_LINES": "60",
     "GATE_MIN_PAGES": "8",
+    "GATE_MARGIN": "3",
+    # So small a model is no faster with two, and waits for the one that gets no turn on a busy machine.
+    "OMP_NUM_THREADS": "1",
 }
 
 
@@ -104,7 +107,7 @@ def runs(service: Service) -> list[dict[str, Any]]:
     return found
 
 
-def await_run(service: Service, condition: Callable[[dict[str, Any]], bool], seconds: float = 240) -> dict[str, Any]:
+def await_run(service: Service, condition: Callable[[dict[str, Any]], bool], seconds: float = 400) -> dict[str, Any]:
     """The newest run, once the condition holds."""
     until = time.monotonic() + seconds
     while True:

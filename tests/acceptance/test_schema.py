@@ -13,6 +13,8 @@ from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi import checks
 
 from copyist.api.app import create_app
+from copyist.db import models, runs
+from copyist.db.session import Database
 from copyist.settings import Settings
 from tests.servers import PostgresServer, ValkeyServer
 from tests.service import Service
@@ -53,7 +55,21 @@ def ids(service: Service, own_samples: Path) -> dict[str, str]:
         "number": "1",
         "batch_id": str(batch.json()["id"]),
         "key_id": str(key.json()["id"]),
+        "line_id": f"{job_id}.1.0",
+        **learned(service.environment["DATABASE_URL"]),
     }
+
+
+def learned(database_url: str) -> dict[str, str]:
+    """Write down a run that waits, and a version that it made, as nobody trains here."""
+    db = Database(database_url)
+    with db.write() as session:
+        run = runs.create(session, trigger="manual", requested_by="somebody")
+        facts = {"base": "base", "base_sha256": "b" * 64, "dataset_sha256": "d" * 64, "code_version": "1"}
+        version = models.add(session, run, **facts, parameters={"epochs": 5}, figures={}, files={})
+        made = {"run_id": run.id, "version": f"v{version.id}"}
+    db.close()
+    return made
 
 
 @schema.parametrize()

@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,7 @@ def test_a_text_comes_back_corrected(ask: Ask, job_id: str, rows: Database) -> N
         "confirmed": 4,
         "unchanged": 0,
         "lines": [f"{job_id}.1.0", f"{job_id}.1.2", f"{job_id}.3.3"],
+        "outdated": [],
         "unmatched": [],
         "unmatched_text": [],
     }
@@ -186,8 +188,8 @@ def test_a_line_where_nothing_stands_is_in_no_result_and_missed_in_none(ask: Ask
     assert (report["lines"], report["unmatched"], report["confirmed"]) == ([f"{job_id}.3.1", f"{job_id}.3.3"], [], 3)
     new = ask("GET", f"{job}/result.page.xml?pages=3").text.replace("nettles", "roses")
     assert send(ask, job_id, new)["lines"] == [f"{job_id}.3.3"]
-    report = send(ask, job_id, old, "?confirm_unchanged=false")
-    assert (report["lines"], report["unmatched_text"]) == ([f"{job_id}.3.1", f"{job_id}.3.3"], [SECOND[2]])
+    report = send(ask, job_id, old.replace(b"yeers", b"day"), "?confirm_unchanged=false")
+    assert (report["lines"], report["unmatched_text"]) == ([f"{job_id}.3.1"], [SECOND[2]])
 
     assert body(ask("PUT", blot, json={"text": "the garden"}))["verified"]
     assert "the garden\n" in ask("GET", f"{job}/result.txt").text
@@ -212,6 +214,20 @@ def test_of_a_text_with_lines_missing_the_rest_is_taken(ask: Ask, job_id: str, r
     assert (report["corrected"], report["confirmed"], report["unchanged"]) == (2, 0, 1)
     assert report["unmatched"] == [{"id": f"{job_id}.3.2", "page": 3, "line": 2, "text": SECOND[2]}]
     assert count(rows) == 2
+
+
+def test_a_text_of_yesterday_undoes_nothing_that_was_corrected_since(ask: Ask, job_id: str, rows: Database) -> None:
+    text = ask("GET", f"/api/jobs/{job_id}/result.txt").text
+    there = ask("GET", f"/api/jobs/{job_id}/result.page.xml?pages=3").text
+    line = f"/api/lines/{job_id}.3.1"
+    for better in ("there for tin years", "there for ten years"):
+        body(ask("PUT", line, json={"text": better}))
+    report = send(ask, job_id, text.replace("nettels", "nettles"))
+    assert (report["corrected"], report["confirmed"], report["unchanged"]) == (1, 5, 0)
+    assert report["outdated"] == [{"id": f"{job_id}.3.1", "page": 3, "line": 1, "text": "there for ten years"}]
+    assert [one["line"] for one in send(ask, job_id, there)["outdated"]] == [1, 3]
+    assert count(rows) == 8
+    assert send(ask, job_id, text.replace("ten yeers", "ten long years"))["lines"] == [f"{job_id}.3.1"]
 
 
 def test_a_page_xml_comes_back_corrected(ask: Ask, job_id: str) -> None:
@@ -250,9 +266,9 @@ def test_what_outlived_a_job_that_expired_is_deleted_once(ask: Ask, job_id: str,
     for there in (job_id, str(body(submit(ask, shade=9))["id"])):
         with rows.write() as session:
             job = jobs.get(session, there)
-            job.status, job.finished_at, job.keep_days = JobStatus.COMPLETED, now(), 1e-9
+            job.status, job.finished_at = JobStatus.COMPLETED, now() - timedelta(days=2)
         with rows.write() as session:
-            assert forgetting.expire(session, there, None, blobs=Bytes())
+            assert forgetting.expire(session, there, timedelta(days=1), blobs=Bytes())
     assert count(rows) == 1
     assert _status(ask("DELETE", f"/api/jobs/{there}")) == (410, "expired"), "nothing was corrected in it"
     assert ask("DELETE", f"/api/jobs/{job_id}").status_code == 204

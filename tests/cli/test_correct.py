@@ -13,7 +13,7 @@ REPORT = {"corrected": 2, "confirmed": 30, "unchanged": 1, "lines": [], "unmatch
 def test_it_sends_the_file_and_tells_what_came_of_it(copyist: Run, tmp_path: Path) -> None:
     (tmp_path / "note.txt").write_text("Then we saw\n")
     left = [{"id": f"j.1.{line}", "page": 1, "line": line, "text": f"line {line}"} for line in range(30)]
-    told = REPORT | {"unmatched": left, "unmatched_text": ["a new one"]}
+    told = REPORT | {"unmatched": left, "outdated": left[:1], "unmatched_text": ["a new one"]}
     with scripted(Reply(body=told)) as server:
         done = copyist(
             "correct", "j", "note.txt", "--url", server.url, "--pages", "2", "--no-confirm", "--api-key", "ck_x"
@@ -23,6 +23,7 @@ def test_it_sends_the_file_and_tells_what_came_of_it(copyist: Run, tmp_path: Pat
     assert headers["X-API-Key"] == "ck_x"
     assert (done.returncode, done.stdout) == (0, "2 lines were corrected, 30 confirmed, 1 told nothing new.\n")
     assert ("30 lines are not in the text" in done.stderr, "  page 1: line 19\n" in done.stderr) == (True, True)
+    assert "1 lines are in the text as they were before" in done.stderr
     assert ("line 20" in done.stderr, "and 10 more" in done.stderr, "  a new one" in done.stderr) == (False, True, True)
 
 

@@ -68,7 +68,8 @@ def train(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sqlite_url: str) -> T
 def test_a_run_is_started_shown_and_its_message_sent(train: Train, db: Database, redis_url: str) -> None:
     correct(db, 20)
     too_few = train("run")
-    assert (too_few.exit_code, too_few.stdout) == (1, "") and "12 are missing" in too_few.stderr
+    assert (too_few.exit_code, too_few.stdout) == (1, "")
+    assert "12 are missing. Correct or confirm more lines" in too_few.stderr
     correct(db, 20)
     status = train("status")
     assert status.exit_code == 0 and "40 of 50" in status.stdout and "base, as published" in status.stdout
@@ -96,7 +97,8 @@ def test_without_a_broker_named_beat_is_left_to_send_it(train: Train, db: Databa
 def test_what_cannot_be_started_is_a_sentence(train: Train, db: Database) -> None:
     off = train("run", TRAINING="off")
     assert off.exit_code == 1 and "TRAINING" in off.stderr
-    for wrong in ("colour=red", "epochs=none", "epochs"):
+    assert "There is no parameter colour. There are epochs, " in train("run", "--set", "colour=red").stderr
+    for wrong in ("epochs=-1", "epochs=none", "epochs", "learning_rate=inf", "epochs=1001"):
         refused = train("run", "--set", wrong)
         assert refused.exit_code == os.EX_USAGE and wrong.partition("=")[0] in refused.stderr, wrong
 
@@ -142,5 +144,9 @@ def test_versions_are_promoted_and_taken_back(train: Train, db: Database) -> Non
 def test_training_is_paused_and_goes_on(train: Train, db: Database) -> None:
     assert train("pause").exit_code == 0
     assert "paused by" in train("status").stdout
-    assert "goes on" in train("resume").stderr
-    assert "not paused" in train("resume").stderr
+    correct(db, 40)
+    assert "waits for `copyist train resume`" in train("run").stderr
+    assert "beat" in (resumed := train("resume")).stderr and "goes on" in resumed.stderr
+    with db.write() as session:
+        assert runs.cancel(session, runs.newest(session, 1)[0].id)
+    assert train("resume").stderr == "Training was not paused.\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from copyist.corrections import page_xml
+from copyist.corrections import page_xml, reword
 from copyist.document import Block, Box, Line, Page
 from copyist.errors import DamagedFile, FileTooLarge, LinesDoNotMatch, NoLines
 from copyist.exports import pagexml
@@ -83,6 +83,16 @@ def test_an_id_that_lies_elsewhere_is_somebody_elses() -> None:
         (0, "Men we saw"),
         (1, "the old house"),
     )
+
+
+def test_where_a_line_was_emptied_since_the_others_are_not_taken_for_their_neighbours() -> None:
+    texts = [*TEXTS, "in the evening"]
+    lines = [Line(text=text, box=Box(10, 20 * place, 190, 20 * place + 31)) for place, text in enumerate(texts)]
+    block = Block(box=Box(10, 0, 190, 100), lines=tuple(lines))
+    before = page().model_copy(update={"blocks": (block,)})
+    matched = page_xml.match(page_xml.read(exported(before).encode()), reword.shown(before, {0: ""}))
+    assert matched.pairs == tuple(enumerate(texts[1:]))
+    assert matched.unmatched_text == (texts[0],)
 
 
 def test_a_file_of_another_page_or_picture_is_refused() -> None:

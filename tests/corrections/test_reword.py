@@ -83,3 +83,19 @@ def test_any_text_can_be_laid_over_any_line(words: list[str], text: str, turned:
     read = line(*((word, 10 * place, 10 * place) for place, word in enumerate(words)), text="as read")
     found = next(reword.apply(page(read, turned=turned), {0: text}).lines())
     assert (found.text, [word.text.strip() for word in found.words]) == (text, text.split() if words else [])
+
+
+def test_where_nothing_stands_lines_and_then_blocks_are_left_out_and_the_others_keep_their_numbers() -> None:
+    second = line(("it", 0, 20))
+    read = page(READ, second)
+    assert [len(block.lines) for block in reword.apply(read, {0: ""}).blocks] == [2, 1], "each at its number"
+    for texts, left in (({0: ""}, [1, 2]), ({0: "", 1: ""}, [2]), ({2: ""}, [0, 1]), ({0: "", 1: "", 2: ""}, [])):
+        given_out = reword.shown(read, texts)
+        assert [one.text for one in given_out.lines()] == [list(read.lines())[number].text for number in left]
+        assert (reword.numbers(read, texts), len(given_out.blocks)) == (left, len({number < 2 for number in left}))
+    # What an engine left empty stays, and so does a picture that had words in it.
+    box = Box(0, 0, 9, 9)
+    silent, bare = Block(box=box, lines=(Line(text="", box=box),)), Block(box=box)
+    picture = Block(kind=BlockKind.PICTURE, box=box, lines=(second,))
+    whole_page = read.model_copy(update={"blocks": (silent, bare, picture)})
+    assert reword.shown(whole_page, {1: ""}).blocks == (silent, bare, picture.model_copy(update={"lines": ()}))

@@ -234,3 +234,16 @@ def test_counting_takes_no_longer_for_each_line_when_there_are_many(db: Database
     assert (found.lines, found.corrected, found.train, found.new) == (40_000,) * 4
     # Comparing each with each would take minutes.
     assert time.perf_counter() - began < 15
+
+
+def test_where_there_are_many_lines_they_are_not_counted_for_everybody_who_asks(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(examples, "MANY", 2)
+    seen = []
+    for line in range(4):
+        revise(db, line, "a", **is_cut("page", "train", f"{line}"))
+        seen.append(counted(db).lines)
+    assert seen == [1, 2, 2, 2]
+    monkeypatch.setattr(examples, "_kept", {})
+    assert counted(db).lines == 4

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -148,6 +150,28 @@ def test_while_the_storage_is_away_what_served_serves_on_and_it_is_not_asked_for
     assert served(here) == {"config.json": "newer"}
     assert champion.told(here) == {"version": newer.id, "problem": ""}
     assert [path for path in home(here).iterdir() if path.name.startswith(champion.PART)] == []
+
+
+def test_what_a_process_left_that_was_killed_while_it_fetched_is_in_nobodys_way(here: Context, base: str) -> None:
+    version = make_version(here, base_sha256=base)
+    left = home(here) / f"{champion.PART}{version.id}-{os.getpid()}"
+    left.mkdir(parents=True)
+    (left / "config.json").write_text("half")
+    refresh(here)
+    assert served(here) == FILES
+    assert not left.exists()
+
+
+def test_another_version_that_had_the_same_number_is_not_served(here: Context, base: str) -> None:
+    """As there may be one after the database was brought back from a backup."""
+    version = make_version(here, base_sha256=base)
+    refresh(here)
+    with here.db.write() as session:
+        models.get(session, version.id).created_at += timedelta(minutes=1)
+    (home(here) / str(version.id) / "config.json").write_text("[]")
+    after_a_while(here)
+    refresh(here)
+    assert served(here) == FILES
 
 
 def test_files_that_are_not_as_they_were_written_are_never_served(here: Context, base: str) -> None:

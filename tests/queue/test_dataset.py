@@ -14,9 +14,11 @@ from typer.testing import CliRunner, Result
 from copyist import storage
 from copyist.cli import app
 from copyist.db.learning_tables import Dataset, LinePicture
+from copyist.engines.base import Stop
 from copyist.errors import StorageFull, TooFewLines, Unavailable
 from copyist.queue import dataset, lines
 from copyist.queue.context import Context
+from copyist.queue.lease import Lost
 from copyist.storage import Storage
 from copyist.training.examples import LeftOut, manifest, read_manifest, sha256_of
 from tests.queue.corrected import Written, correct, written
@@ -108,6 +110,14 @@ def test_lines_that_were_corrected_a_moment_ago_are_waited_for(learned: Context,
     assert known == len(before.examples) + 3
 
 
+def test_whoever_is_not_wanted_any_more_writes_no_dataset(learned: Context, tmp_path: Path) -> None:
+    stop = Stop()
+    stop.ask(Lost())
+    with pytest.raises(Lost):
+        dataset.write(learned, tmp_path / "run", share=0.3, min_lines=1, stop=stop)
+    assert not list(tmp_path.glob("run/lines/*"))
+
+
 def test_lines_that_nobody_cuts_out_are_told_of(
     context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +168,8 @@ def test_the_command_exports_the_same_dataset(learned: Context, tmp_path: Path) 
         assert sha256_of(archive.read("manifest.jsonl")) == made.sha256
         assert len(archive.namelist()) == 1 + len(made.examples)
     assert LeftOut.PAGE_NOT_VERIFIED in made.counts["left_out"]
+    refused = export(learned, tmp_path / "out.zip" / "out")
+    assert refused.exit_code == 1 and "out.zip/out: Not a directory." in refused.stderr
 
 
 def test_nothing_to_export_and_a_folder_in_use_are_sentences(context: Context, tmp_path: Path) -> None:

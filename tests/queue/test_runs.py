@@ -88,7 +88,7 @@ def test_a_run_whose_trainer_is_gone_waits_again_and_fails_the_third_time(db: Da
         with db.write() as session:
             assert runs.claim(session, run_id, f"t.{number}", -1)
         with db.write() as session:
-            assert runs.expired(session) == [(run_id, f"t.{number}")]
+            assert runs.expired(session, lock=True) == [(run_id, f"t.{number}")]
             seen.append(runs.recover(session, run_id, f"t.{number}", reason="It was killed."))
             assert runs.recover(session, run_id, f"t.{number}") is None
     assert seen == [RunStatus.QUEUED, RunStatus.QUEUED, RunStatus.FAILED]

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import update
+from sqlalchemy.orm import Session
 
 from copyist.db import presence, runs, training_plan
 from copyist.db.learning_tables import TrainingRun
@@ -161,6 +162,27 @@ def test_the_sweep_sends_what_was_not_sent_and_puts_back_what_lost_its_trainer(h
     with here.db.read() as session:
         assert runs.get(session, run_id).status == RunStatus.QUEUED
     assert sent(here) == 3
+
+
+def test_a_trainer_that_wakes_up_while_the_sweep_looks_keeps_its_run(
+    here: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with here.db.write() as session:
+        run_id = runs.create(session, trigger="manual").id
+        assert runs.claim(session, run_id, "t", -1)
+    look_up = runs.expired
+
+    def look_up_and_wake(session: Session, **how: bool) -> list[tuple[str, str]]:
+        found = look_up(session, **how)
+        if found and not how:
+            with here.db.write() as other:
+                assert runs.extend(other, run_id, "t", 30)
+        return found
+
+    monkeypatch.setattr(runs, "expired", look_up_and_wake)
+    schedule.recover_expired(here)
+    with here.db.read() as session:
+        assert runs.get(session, run_id).status == RunStatus.RUNNING
 
 
 def test_a_trainer_is_no_worker_that_reads(here: Context) -> None:

@@ -16,7 +16,8 @@ from typing import IO, Any
 
 import psutil
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
 
 from copyist import storage
 from copyist.db import models, pages, runs
@@ -24,7 +25,7 @@ from copyist.db.learning_tables import Dataset, Decision, ModelVersion, Training
 from copyist.db.states import ModelStatus, RunStatus
 from copyist.db.tables import now
 from copyist.errors import StorageFull, Unavailable
-from copyist.queue import lease, supervising, training
+from copyist.queue import lease, run_folder, saving, supervising, training
 from copyist.queue.context import Context
 from copyist.storage import Storage
 from tests.queue.learned import FAKE, FILES, add_lines, learning, make_version, tell_trainer
@@ -260,6 +261,33 @@ def test_a_run_that_takes_longer_than_it_may_fails(here: Context) -> None:
     assert programs() == []
 
 
+def test_the_folder_stays_that_somebody_goes_on_in(here: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    tell_trainer(here, train="die")
+    run_id, end = ask(here), training._end
+
+    def end_and_be_followed(*given: Any) -> None:
+        end(*given)
+        with here.db.write() as session:
+            assert runs.claim(session, run_id, "another", 30)
+
+    monkeypatch.setattr(training, "_end", end_and_be_followed)
+    make(here, run_id)
+    assert (here.settings.data_dir / "training" / run_id / "checkpoint").exists()
+
+
+def test_the_folder_goes_of_a_run_that_was_cancelled_while_no_trainer_had_it(here: Context) -> None:
+    tell_trainer(here, train="die")
+    run_id = ask(here)
+    make(here, run_id)
+    folder = run_folder.place(here) / run_id
+    run_folder.forget_others(here)
+    assert folder.exists()
+    with here.db.write() as session:
+        runs.cancel(session, run_id)
+    run_folder.forget_others(here)
+    assert [path.name for path in folder.parent.iterdir()] == ["fake.json"]
+
+
 class Failing(Storage):
     """A storage in which something stands in the way of everything after so many files of models."""
 
@@ -298,33 +326,61 @@ def test_a_storage_that_is_away_costs_no_attempt_and_training_is_not_done_again(
     assert len(versions(here)) == 1
 
 
+def test_nothing_stays_of_a_model_whose_run_was_taken_over_while_it_was_saved(here: Context) -> None:
+    tell_trainer(here)
+
+    class TakenOver(Storage):
+        def put(self, key: str, content: IO[bytes] | bytes) -> None:
+            if key.startswith("models/"):
+                keys.append(key)
+                with here.db.write() as session:
+                    session.execute(update(TrainingRun).values(lease_token="another"))
+                    session.execute(delete(ModelVersion))
+            super().put(key, content)
+
+    keys: list[str] = []
+    run = make(replace(here, storage=TakenOver(here.settings.storage)), ask(here))
+    assert (run.status, run.lease_token) == (RunStatus.RUNNING, "another")
+    assert keys and not any(here.storage.exists(key) for key in keys)
+
+
 def test_a_model_that_was_compared_with_another_champion_waits_for_a_person(
     here: Context, making: Callable[[Context, str], threading.Thread]
 ) -> None:
     tell_trainer(here, evaluate="wait")
-    run_id = ask(here)
-    thread = making(here, run_id)
-    await_that(lambda: state(here, run_id).progress.get("step") == 1 and programs())
-    with here.db.write() as session:
-        other = models.add(
-            session,
-            runs.get(session, run_id),
-            base="b",
-            base_sha256="b",
-            dataset_sha256="d",
-            parameters={},
-            code_version="",
-            figures={},
-            files={},
-        )
-        models.promote(session, other.id, actor="ann", reason="")
-    (here.settings.data_dir / "training" / "go").touch()
-    thread.join(20)
+    run_id, other = _promote_meanwhile(here, making)
     run = state(here, run_id)
     assert (run.outcome, "put to serve" in str(run.reason)) == ("needs_review", True)
     with here.db.read() as session:
         champion = models.champion(session)
-    assert champion is not None and champion.id == other.id
+    assert champion is not None and champion.id == other
+
+
+def test_a_model_is_compared_with_the_champion_that_was_put_to_serve_while_it_was_trained(
+    here: Context, making: Callable[[Context, str], threading.Thread]
+) -> None:
+    tell_trainer(here, train="wait")
+    run_id, other = _promote_meanwhile(here, making)
+    assert state(here, run_id).outcome == "promoted"
+    assert versions(here)[0].replaced_id == other
+
+
+def _promote_meanwhile(here: Context, making: Callable[[Context, str], threading.Thread]) -> tuple[str, int]:
+    """Make a run, and let another version serve while one of its programs waits; gives both."""
+    run_id = ask(here)
+    thread = making(here, run_id)
+    await_that(lambda: state(here, run_id).progress.get("step") == 1 and programs())
+    with here.db.write() as session:
+        other = _add_version(session, run_id)
+        models.promote(session, other.id, actor="ann", reason="")
+    (here.settings.data_dir / "training" / "go").touch()
+    thread.join(20)
+    return run_id, other.id
+
+
+def _add_version(session: Session, run_id: str, files: dict[str, Any] | None = None) -> ModelVersion:
+    facts = {"base": "b", "base_sha256": "b", "dataset_sha256": "d", "code_version": ""}
+    return models.add(session, runs.get(session, run_id), parameters={}, figures={}, files=files or {}, **facts)
 
 
 @BOTH
@@ -338,6 +394,28 @@ def test_files_of_old_versions_are_deleted_and_never_those_of_the_champion(here:
     assert kept == [newest.id, serves.id]
     assert [one.pruned_at is not None for one in versions(here)] == [False, True, True, False]
     assert [other.id for other in others] == [2, 3]
+
+
+def test_what_could_not_be_deleted_or_was_never_saved_whole_is_deleted_after_a_later_run(here: Context) -> None:
+    class Stuck(Storage):
+        def delete(self, *keys: str) -> None:
+            raise Unavailable(what="The storage")
+
+    frugal = replace(here, settings=here.settings.model_copy(update={"keep_models": 1}))
+    old, _ = make_version(here, promote=False), make_version(here, promote=False)
+    run_id = ask(here)
+    with here.db.write() as session:
+        half = _add_version(session, run_id, FILES)
+        runs.hide_version(half, until_saved=True)
+        runs.cancel(session, run_id)
+    here.storage.put(storage.model_key(half.id, "config.json"), b"{}")
+    saving.prune(replace(frugal, storage=Stuck(here.settings.storage)))
+    saving.prune(frugal)
+    saving.prune(frugal)
+    left = [one for one in (old.id, half.id) for name in FILES if here.storage.exists(storage.model_key(one, name))]
+    assert left == []
+    with here.db.read() as session:
+        assert session.get(ModelVersion, half.id) is None and models.get(session, old.id).pruned_at is not None
 
 
 def test_a_trainer_that_is_killed_takes_its_program_along_and_the_run_is_taken_up_again(

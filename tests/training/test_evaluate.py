@@ -10,13 +10,16 @@ import shutil
 import subprocess
 import sys
 from functools import cache
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from copyist.engines import calibration
 from copyist.engines.base import Stop
+from copyist.engines.generation import Finish
 from copyist.engines.trocr_reader import TrOcrReader
 from copyist.training import compare as comparing
 from copyist.training import evaluate, gate, general
@@ -35,6 +38,7 @@ from copyist.training.order import (
     Order,
     Trained,
 )
+from copyist.training.reading import LearningReader
 from tests.engines.tiny_trocr import WORDS, write_base
 from tests.training.conftest import add_example, line
 
@@ -73,10 +77,14 @@ def examples(folder: Path) -> list[Example]:
     return [Example.model_validate_json(row) for row in (folder / EXAMPLES).read_text().splitlines()]
 
 
+def golden_lines(folder: Path) -> list[Example]:
+    return examples(folder)[::7][:8]
+
+
 def write_trained(folder: Path, **texts: str) -> None:
-    """Note what the merged model reads on two lines, or that it read ``texts``, by their hashes."""
+    """Note what the merged model reads on eight lines, or that it read ``texts``, by their hashes."""
     reader = TrOcrReader(folder / MERGED, use_gpu=False)
-    found = [example.sha256 for example in examples(folder)[::13][:2]]
+    found = [example.sha256 for example in golden_lines(folder)]
     golden = [
         Golden(sha256=sha256, text=reader.read([general.picture(folder, sha256)], Stop())[0].text) for sha256 in found
     ]
@@ -106,7 +114,7 @@ def test_a_fresh_process_reads_with_both_models_and_the_gate_can_decide(trained_
     assert list(dict.fromkeys(event.get("phase") for event in events[:-1])) == ["golden", "holdout", "general"]
     assert [(event["done"], event["total"]) for event in events if event.get("phase") == "general"][-1] == (4, 4)
     found = Evaluation.model_validate_json((trained_run / EVALUATION).read_text())
-    assert found.golden
+    assert (found.golden, found.unchanged) == (True, False)
     assert found.holdout is not None
     assert (found.holdout.challenger.lines, found.holdout.challenger.pages) == (12, 4)
     assert found.holdout.challenger.cer.value < 0.1 < 0.5 < found.holdout.champion.cer.value
@@ -121,7 +129,7 @@ def test_a_saved_model_that_reads_other_than_the_trained_one_is_not_used(
     trained_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delitem(sys.modules, "peft", raising=False)
-    write_trained(trained_run, **{examples(trained_run)[0].sha256: "0123 456"})
+    write_trained(trained_run, **{example.sha256: "0123 456" for example in golden_lines(trained_run)[:3]})
     with pytest.raises(Failed, match="does not read as the trained one did") as failed:
         evaluate.evaluate(trained_run)
     assert failed.value.code == "not_the_same"
@@ -129,6 +137,15 @@ def test_a_saved_model_that_reads_other_than_the_trained_one_is_not_used(
     monkeypatch.setitem(sys.modules, "peft", sys)
     with pytest.raises(Failed, match="peft was loaded"):
         evaluate.evaluate(trained_run)
+
+
+def test_two_golden_lines_of_eight_may_be_read_otherwise_by_rounding(
+    trained_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "peft", raising=False)
+    write_trained(trained_run, **{example.sha256: "0123 456" for example in golden_lines(trained_run)[:2]})
+    trained = Trained.model_validate_json((trained_run / TRAINED).read_text())
+    evaluate._refuse_another(trained_run, trained, Order.model_validate_json((trained_run / ORDER).read_text()))
 
 
 def some_lines() -> list[Line]:
@@ -152,6 +169,17 @@ def test_where_both_models_do_not_fit_one_reads_after_the_other_and_finds_the_sa
     assert [one.read for one in together.champion_lines] == [one.read for one in apart.champion_lines]
     assert [one.read for one in together.challenger_lines] == [one.read for one in apart.challenger_lines]
     assert together.challenger.exact.value > 0.9
+
+
+def test_a_pause_cuts_no_line_short(tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hours = count(step=3600.0)
+    monkeypatch.setattr("copyist.engines.generation.time", SimpleNamespace(monotonic=lambda: next(hours)))
+    pictures = [shown(WORDS[0], 34)]
+    with comparing.model(tiny_base, Order(run_id="r", base=tiny_base, use_gpu=False)) as examined:
+        learning = LearningReader(tiny_base, use_gpu=False, threads=1)
+        serving = TrOcrReader(tiny_base, use_gpu=False)
+        found = [reader.read(pictures, Stop())[0].finish for reader in (examined, learning, serving)]
+    assert found == [Finish.STOP, Finish.STOP, Finish.TIME]
 
 
 def test_a_damaged_champion_is_compared_as_it_serves_by_the_base(untaught: Path, tmp_path: Path) -> None:

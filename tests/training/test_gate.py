@@ -82,6 +82,14 @@ def test_the_same_model_again_is_refused() -> None:
     assert judged(compared(errors, errors), general()).outcome == "refused"
 
 
+def test_where_nothing_was_learned_nobody_is_asked() -> None:
+    evaluation = Evaluation(
+        golden=True, unchanged=True, holdout=None, general=general(), general_name="drawn", calibration=None
+    )
+    found = gate.decide(evaluation, RULES)
+    assert (found.outcome, "nothing was learned" in found.reason) == ("refused", True)
+
+
 def test_a_difference_that_may_be_chance_is_refused() -> None:
     before = drawn(0.08, 200, 3)
     after = [max(0, count - (at == 7)) for at, count in enumerate(before)]
@@ -161,6 +169,10 @@ def test_a_single_empty_line_more_and_a_little_more_time_are_forgiven() -> None:
     once = (first.model_copy(update={"read": "", "errors": 0}), *rest)
     changed = one.model_copy(update={"challenger": scoring.score(once, seconds_per_line=1.4), "challenger_lines": once})
     assert judged(changed, general()).outcome == "promoted"
+
+
+def test_a_few_lines_do_not_tell_how_long_a_model_takes() -> None:
+    assert judged(better(4, seconds=2.0), general()).outcome == "needs_review"
 
 
 def test_models_that_read_other_lines_are_not_compared() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from copyist.training import general
 from copyist.training.events import Failed
-from copyist.training.examples import Example, Split, manifest, sha256_of
+from copyist.training.examples import Example, Split, manifest, read_manifest, sha256_of
 from copyist.training.order import LINES, Order, Parameters
 
 
@@ -57,6 +57,16 @@ def test_where_a_folder_has_too_few_lines_to_learn_from_the_rest_is_drawn(folder
     assert sum(text.startswith("line ") for _, text in learned) == 5
     assert len(general.replay_lines(order(folder, 100), 3)) == 3
     assert len(general.general_set(order(folder, 100))) == 40
+
+
+def test_pages_that_the_run_itself_holds_out_are_not_learned_from(folder: Path, tmp_path: Path) -> None:
+    lines = read_manifest(folder / general.MANIFEST)
+    held_out = [line.model_copy(update={"split": Split.HOLDOUT}) for line in lines[:4]]
+    run = tmp_path / "examples.jsonl"
+    run.write_bytes(manifest([*held_out, *lines[20:]]))
+    learned = {text for _, text in general.replay_lines(order(folder, 1), 40, examples=run)}
+    assert not learned & {f"line {number}" for number in range(5)}
+    assert sum(text.startswith("line ") for text in learned) >= 30
 
 
 def test_drawn_lines_to_learn_from_are_of_other_hands() -> None:

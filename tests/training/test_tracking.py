@@ -78,6 +78,7 @@ def shown(uri: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_a_run_is_shown_with_its_figures_and_its_version(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     later = facts(run_id="other", version=4, champion=4, steps=(), started_at=BEGUN + timedelta(hours=1))

@@ -33,7 +33,7 @@ from tests.engines.tiny_trocr import WORDS, write_small
 from tests.servers import process_environment
 from tests.training.conftest import RunWriter, add_example, line, mirrored
 
-TEACHING = {"epochs": 8, "learning_rate": 1e-2}
+TEACHING = {"epochs": 8, "learning_rate": 1e-2, "dropout": 0.05}
 
 
 def no_general_lines(_: Order, count: int) -> list[tuple[Picture, str]]:
@@ -208,13 +208,15 @@ def test_a_text_is_learned_only_if_its_tokens_say_the_same_again(tmp_path: Path)
         ("most lines", "too_few_lines", "Only 7 lines"),
         ("base", "base_unusable", "model.safetensors"),
         ("no base", "base_unusable", "no folder gone"),
+        ("general set", "broken", "manifest.jsonl is missing"),
     ],
 )
 def test_what_makes_training_impossible_is_said(
     harm: str, code: str, words: str, run_folder: RunWriter, tiny_base: Path, tmp_path: Path
 ) -> None:
     base = shutil.copytree(tiny_base, tmp_path / "trocr-copy") if harm == "base" else tiny_base
-    folder = run_folder(base=tmp_path / "gone" if harm == "no base" else base)
+    general = {"general_set": tmp_path} if harm == "general set" else {}
+    folder = run_folder(base=tmp_path / "gone" if harm == "no base" else base, order=general)
     if harm == "most pictures":
         for path in sorted((folder / LINES).iterdir())[:9]:
             path.write_bytes(path.read_bytes()[:200])
@@ -264,6 +266,20 @@ def test_where_the_gpu_is_too_small_for_a_batch_it_goes_on_in_halves(
     with pytest.raises(torch.OutOfMemoryError) as failed:
         run(run_folder("nothing", epochs=1))
     assert as_failure(failed.value).code == "out_of_memory"
+
+
+def test_a_step_that_would_spoil_the_weights_ends_the_run(
+    run_folder: RunWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Loop._loss
+
+    def with_endless_slope(loop: Loop, batch: Any) -> Any:
+        loss = whole(loop, batch)
+        return loss + (loss - loss.detach()).sqrt()
+
+    monkeypatch.setattr(Loop, "_loss", with_endless_slope)
+    with pytest.raises(Failed, match="lower learning rate"):
+        run(run_folder(epochs=1, batch=16))  # One step: no loss after it tells.
 
 
 def test_general_lines_are_mixed_in_and_shown_anew_in_each_epoch(

@@ -78,8 +78,8 @@ class LineDetail(LineBody):
     revisions: list[RevisionBody] = Field(description="The first one first.")
 
 
-class UnmatchedLine(BaseModel):
-    """A line that was read, and is not in what was sent."""
+class LeftLine(BaseModel):
+    """A line that stays as it is, with its text."""
 
     id: str
     page: int
@@ -96,7 +96,10 @@ class CorrectionReport(BaseModel):
     confirmed: int = Field(description="Lines that were sent as they are, and now count as right.")
     unchanged: int = Field(description="Lines that were sent as they are, and told nothing new.")
     lines: list[str] = Field(description="The ids of the lines that were corrected.")
-    unmatched: list[UnmatchedLine]
+    outdated: list[LeftLine] = Field(
+        description="Lines that were sent as they were before somebody corrected them elsewhere; they stay as they are."
+    )
+    unmatched: list[LeftLine] = Field(description="Lines that were read, and are not in what was sent.")
     unmatched_text: list[str] = Field(description="Lines that were sent, and are none of those that were read.")
 
 

@@ -18,10 +18,10 @@ from copyist.api.correction_files import REQUEST_BODY, Laid, Sent, SentFile, lay
 from copyist.api.correction_schemas import (
     CorrectionLog,
     CorrectionReport,
+    LeftLine,
     LineDetail,
     LineText,
     PageConfirmation,
-    UnmatchedLine,
     line_detail,
     revision_body,
 )
@@ -29,6 +29,7 @@ from copyist.api.problems import InvalidRequest
 from copyist.api.results import Pages
 from copyist.api.schemas import FieldProblem
 from copyist.api.service import Here, Service
+from copyist.corrections.text_file import Shown
 from copyist.db import corrections, jobs
 from copyist.db.corrections import Change, LineId, Revised
 from copyist.errors import (
@@ -121,7 +122,13 @@ def confirm(
     _ask_for_pictures(here, job_id, [number] if revised.is_new else [])
     confirmed = len(revised.confirmed)
     return CorrectionReport(
-        corrected=0, confirmed=confirmed, unchanged=count - confirmed, lines=[], unmatched=[], unmatched_text=[]
+        corrected=0,
+        confirmed=confirmed,
+        unchanged=count - confirmed,
+        lines=[],
+        outdated=[],
+        unmatched=[],
+        unmatched_text=[],
     )
 
 
@@ -154,32 +161,45 @@ def _take(
         job = jobs.get(session, job_id, caller.sees)
     laid = lay_beside(service, job, sent, pages)
     changes: dict[int, list[Change]] = {}
+    outdated: list[Shown] = []
+    with service.db.read() as session:
+        earlier = corrections.earlier(session, job_id, {shown.page for shown, _ in laid.pairs})
     # All of it is looked at before anything is written.
     for shown, text in laid.pairs:
         same = corrections.says_the_same(shown.text, text)
-        if shown.line is not None and (confirm_unchanged or not same):
+        if shown.line is None:
+            continue
+        if not same and any(corrections.says_the_same(was, text) for was in earlier.get((shown.page, shown.line), ())):
+            # Nobody has touched it in the file: somebody corrected it elsewhere after that was downloaded.
+            outdated.append(shown)
+        elif confirm_unchanged or not same:
             changes.setdefault(shown.page, []).append(Change(shown.line, None if same else text))
     source = "page.xml" if sent.is_page_xml else "text"
     revised = {page: _revise(service, caller, job_id, page, some, source=source) for page, some in changes.items()}
     _ask_for_pictures(service, job_id, [page for page, one in revised.items() if one.is_new])
-    return _report(job_id, laid, revised)
+    return _report(job_id, laid, revised, outdated)
 
 
-def _report(job_id: str, laid: Laid, revised: dict[int, Revised]) -> CorrectionReport:
+def _report(job_id: str, laid: Laid, revised: dict[int, Revised], outdated: list[Shown]) -> CorrectionReport:
     corrected = [str(LineId(job_id, page, place)) for page, one in revised.items() for place in one.corrected]
     confirmed = sum(len(one.confirmed) for one in revised.values())
     return CorrectionReport(
         corrected=len(corrected),
         confirmed=confirmed,
-        unchanged=len(laid.pairs) - len(corrected) - confirmed,
+        unchanged=len(laid.pairs) - len(corrected) - confirmed - len(outdated),
         lines=corrected,
-        unmatched=[
-            UnmatchedLine(id=str(LineId(job_id, one.page, one.line)), page=one.page, line=one.line, text=one.text)
-            for one in laid.unmatched
-            if one.line is not None
-        ],
+        outdated=_left(job_id, outdated),
+        unmatched=_left(job_id, laid.unmatched),
         unmatched_text=list(laid.unmatched_text),
     )
+
+
+def _left(job_id: str, lines: Iterable[Shown]) -> list[LeftLine]:
+    return [
+        LeftLine(id=str(LineId(job_id, one.page, one.line)), page=one.page, line=one.line, text=one.text)
+        for one in lines
+        if one.line is not None
+    ]
 
 
 def _revise(service: Service, caller: Caller, job_id: str, page: int, changes: list[Change], *, source: str) -> Revised:

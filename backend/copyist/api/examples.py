@@ -150,6 +150,7 @@ CORRECTIONS: dict[str, Any] = {
     "confirmed": 41,
     "unchanged": 0,
     "lines": [f"{_ID}.1.0"],
+    "outdated": [],
     "unmatched": [{"id": f"{_ID}.1.7", "page": 1, "line": 7, "text": "12 |"}],
     "unmatched_text": ["a line that was not read"],
 }

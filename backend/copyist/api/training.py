@@ -38,7 +38,7 @@ from copyist.api.training_views import (
     status_body,
     version_body,
 )
-from copyist.db import examples, models, runs
+from copyist.db import examples, models, runs, training_plan
 from copyist.db.learning_tables import TrainingRun
 from copyist.errors import (
     CannotPromote,
@@ -139,19 +139,12 @@ def start(here: Here, caller: Asks, response: Response, wish: RunWish | None = N
     with here.db.write() as session:
         counts = examples.counts(session)
         if counts.train < ours.min_lines and runs.active(session) is None:
-            raise _too_few(counts, ours.min_lines)
+            raise training_plan.too_few(counts, ours.min_lines)
         run = runs.create(session, trigger="manual", requested_by=name_of(session, caller), parameters=parameters)
         body, waiting = run_body(session, run), runs.to_send(session, again=False)
     _send(here, waiting)
     response.headers["Location"] = body.links.self
     return body
-
-
-def _too_few(counts: examples.Counts, needed: int) -> TooFewLines:
-    hint = "Correct or confirm more lines of handwriting."
-    if counts.waiting:
-        hint = f"{counts.waiting} more wait to be cut out of their pages. Try again in a moment."
-    return TooFewLines(have=counts.train, needed=needed, missing=needed - counts.train, hint=hint)
 
 
 @router.get(

@@ -60,6 +60,8 @@ def _show(report: Mapping[str, Any]) -> None:
     )
     left, rest = report["unmatched"], report["unmatched_text"]
     _list("not in the text, and stay as they are", [f"page {line['page']}: {line['text']}" for line in left])
+    outdated = [f"page {line['page']}: {line['text']}" for line in report.get("outdated", ())]
+    _list("in the text as they were before they were corrected elsewhere, and stay as they are", outdated)
     _list("none of those that were read, and were passed over", rest)
 
 

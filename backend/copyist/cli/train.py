@@ -11,19 +11,22 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
+from sqlalchemy.orm import Session
 
+from copyist.api.training_schemas import Wish
 from copyist.cli import waiting
 from copyist.cli.parts import configured, stop
 from copyist.cli.train_export import export
 from copyist.cli.train_tables import model_table, result_of, run_in_words, run_table, show, status_table
-from copyist.db import examples, models, presence, runs
+from copyist.db import examples, models, presence, runs, training_plan
 from copyist.db.session import Database
 from copyist.db.states import RUN_OPEN, RunStatus
 from copyist.db.training_plan import Rules
-from copyist.errors import ConfigurationError, CopyistError, TooFewLines, TrainingOff
+from copyist.errors import ConfigurationError, CopyistError, TrainingOff
+from copyist.queue.lease import DATABASE_AWAY
 from copyist.queue.routing import Sender, celery_app
+from copyist.reasons import why
 from copyist.settings import Settings
-from copyist.training.order import Parameters
 
 app = typer.Typer(
     help="Learn from corrections: runs, versions of the model, and which one serves.", no_args_is_help=True
@@ -68,14 +71,18 @@ def run(
     with _database() as (settings, database):
         if settings.training == "off":
             raise TrainingOff
-        with database.write() as session:
+        # Not while it writes: counting takes seconds, and everybody else would wait.
+        with database.read() as session:
             counts, needed = examples.counts(session), settings.train_min_lines
             if counts.train < needed and runs.active(session) is None:
-                hint = f"{counts.waiting} more wait to be cut out of their pages."
-                raise TooFewLines(have=counts.train, needed=needed, missing=needed - counts.train, hint=hint)
+                raise training_plan.too_few(counts, needed)
+        with database.write() as session:
             made = runs.create(session, trigger="manual", requested_by=_who(), parameters=parameters)
-            is_alive, to_send = presence.trainer_alive(session), _to_send(settings, session)
+            is_alive, paused = presence.trainer_alive(session), runs.paused(session)
+            to_send = _to_send(settings, session)
         _send(settings, to_send)
+        if paused:
+            typer.echo("Training is paused, so the run waits for `copyist train resume`.", err=True)
         if not is_alive:
             typer.echo("No trainer is running, so the run waits: start `copyist trainer`.", err=True)
         typer.echo(made.id)
@@ -155,6 +162,8 @@ def _database() -> Iterator[tuple[Settings, Database]]:
         yield settings, database
     except CopyistError as error:
         raise stop(error.detail) from error
+    except DATABASE_AWAY as error:
+        raise stop(f"The database does not answer: {why(error)}.") from error
     finally:
         database.close()
 
@@ -169,25 +178,30 @@ def _rules(settings: Settings) -> Rules:
 
 
 def _parameters(given: Sequence[str]) -> dict[str, Any]:
-    """``NAME=VALUE`` pairs as parameters of a run; ends the command for what is none."""
+    """``NAME=VALUE`` pairs as parameters of a run, in the bounds of the API; ends the command for what is none."""
     values = {name.strip(): value.strip() for name, _, value in (pair.partition("=") for pair in given)}
+    if unknown := values.keys() - Wish.model_fields.keys():
+        known = ", ".join(Wish.model_fields)
+        raise stop(f"There is no parameter {', '.join(sorted(unknown))}. There are {known}.", os.EX_USAGE)
     try:
-        found = Parameters.model_validate(values)
+        found = Wish.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        raise stop(f"{'.'.join(map(str, first['loc']))} cannot be that: {first['msg']}.", os.EX_USAGE) from error
-    if unknown := values.keys() - Parameters.model_fields.keys():
-        known = ", ".join(Parameters.model_fields)
-        raise stop(f"There is no parameter {', '.join(sorted(unknown))}. There are {known}.", os.EX_USAGE)
-    return found.model_dump(exclude_unset=True)
+        raise stop(f"{first['loc'][0]} cannot be that: {first['msg']}.", os.EX_USAGE) from error
+    return found.model_dump(exclude_none=True)
 
 
-def _to_send(settings: Settings, session: Any) -> list[str]:
-    """Runs whose message this command sends, noted as sent; without a broker that is left to beat."""
-    return runs.to_send(session, again=False) if settings.redis_url else []
+def _to_send(settings: Settings, session: Session) -> list[str]:
+    """Runs whose message has to go out now: noted as sent where there is a broker, else left to beat."""
+    if settings.redis_url:
+        return runs.to_send(session, again=False)
+    waits = None if runs.paused(session) else runs.active(session)
+    return [waits.id] if waits and waits.status == RunStatus.QUEUED else []
 
 
 def _send(settings: Settings, run_ids: Sequence[str]) -> None:
+    if not run_ids:
+        return
     if not settings.redis_url:
         typer.echo("REDIS_URL is not set here, so beat sends it to the trainer at its next sweep.", err=True)
         return

@@ -59,8 +59,10 @@ def export(
             kept = _zip(settings, target, found) if zipped else _fill(settings, target, found)
     except CopyistError as error:
         raise stop(error.detail) from error
-    except (OSError, SQLAlchemyError) as error:
-        raise stop(f"The dataset could not be written: {why(error)}.") from error
+    except OSError as error:
+        raise stop(f"The dataset could not be written to {target}: {error.strerror or why(error)}.") from error
+    except SQLAlchemyError as error:
+        raise stop(f"The database does not answer: {why(error)}.") from error
     if not found.examples:
         _show(found)
         raise stop("There is nothing to export: no line was corrected or confirmed that could be learned from.")

@@ -13,7 +13,7 @@ from rich.table import Table
 from copyist.db import models, training_plan
 from copyist.db.examples import Counts
 from copyist.db.learning_tables import ModelVersion, TrainingPause, TrainingRun
-from copyist.db.states import ModelStatus, RunStatus
+from copyist.db.states import RUN_OPEN, ModelStatus, RunStatus
 from copyist.db.training_plan import Rules
 
 _PLAIN_WIDTH = 160
@@ -115,7 +115,9 @@ def result_of(run: TrainingRun) -> str:
         return run.error_detail
     version = f"version {run.version_id} " if run.version_id else ""
     outcome = (run.outcome or "").replace("_", " ")
-    return f"{version}{outcome}: {run.reason}" if run.reason else str(run.progress.get("phase", ""))
+    if run.reason:
+        return f"{version}{outcome}: {run.reason}"
+    return str(run.progress.get("phase", "")) if run.status in RUN_OPEN else ""
 
 
 def _rates(version: ModelVersion) -> str:

@@ -158,8 +158,9 @@ class Client:
     ) -> dict[str, Any]:
         """Send the text of a job back as somebody edited it: ``result.txt`` or ``page.xml``, as a path or as it is.
 
-        Gives what came of it: how many lines were ``corrected`` and ``confirmed``, and which are ``unmatched``. Refused
-        with the code ``lines_do_not_match``, and nothing is changed, where it is not the text of these ``pages``.
+        Gives what came of it: how many lines were ``corrected`` and ``confirmed``, and which stay as they are:
+        ``unmatched``, or ``outdated`` where they were corrected after the text was downloaded. Refused with the code
+        ``lines_do_not_match``, and nothing is changed, where it is not the text of these ``pages``.
         """
         params = {"confirm_unchanged": "true" if confirm_unchanged else "false", **({"pages": pages} if pages else {})}
         headers = {"Content-Type": "text/plain; charset=utf-8"}

@@ -144,8 +144,10 @@ def match(file: PageFile, page: Page) -> Matched:
         raise NoLines
     placed: dict[int, int] = {}
     if _has_shape_of(file, page):
-        placed = _by_id(file, page, boxes)
+        placed = _by_id(file, page, boxes, {}, least=SAME_LINE)
         placed |= _by_box(file, page, boxes, placed)
+        # Last, as ids count the lines: where one was emptied since the export, those below have their neighbour's.
+        placed |= _by_id(file, page, boxes, placed, least=SAME_ID)
     if len(placed) < max(1, LEAST * len(file.lines)):
         problem = f"The file is not of page {page.number}, or of another picture of it: its lines lie elsewhere."
         raise LinesDoNotMatch(sent=len(file.lines), read=len(boxes), problem=problem)
@@ -161,17 +163,17 @@ def _has_shape_of(file: PageFile, page: Page) -> bool:
     return abs(file.width * page.height / (file.height * page.width) - 1) <= SAME_SHAPE
 
 
-def _by_id(file: PageFile, page: Page, boxes: Sequence[Box]) -> dict[int, int]:
-    """Place in the file to place on the page, of lines that have the ids they were exported with."""
-    ids = _ids(page)
+def _by_id(
+    file: PageFile, page: Page, boxes: Sequence[Box], placed: Mapping[int, int], *, least: float
+) -> dict[int, int]:
+    """Place in the file to place on the page, of lines that have the ids they were exported with, and lie there."""
+    ids, taken = _ids(page), set(placed.values())
     found: dict[int, int] = {}
     for other, (line, box) in enumerate(zip(file.lines, _scaled(file, page), strict=True)):
         place = ids.pop(line.id, None)
-        if place is None:
+        if place is None or other in placed or place in taken:
             continue
-        here = _overlap(box, boxes[place])
-        # Ids count the lines that were given out: where one was emptied since then, those below have their neighbour's.
-        if here >= SAME_LINE or (here >= SAME_ID and all(_overlap(box, one) < SAME_LINE for one in boxes)):
+        if _overlap(box, boxes[place]) >= least:
             found[other] = place
     return found
 

@@ -231,6 +231,16 @@ def texts(session: Session, job_id: str, pages: Iterable[int]) -> dict[int, dict
     return found
 
 
+def earlier(session: Session, job_id: str, pages: Iterable[int]) -> dict[tuple[int, int], set[str]]:
+    """All that stood on lines of these pages before their last revision, by page and line."""
+    numbers, found = sorted(set(pages)), dict[tuple[int, int], set[str]]()
+    for start in range(0, len(numbers), AT_ONCE):
+        query = select(Correction.page, Correction.line, Correction.before).where(Correction.job_id == job_id)
+        for page, line, before in session.execute(query.where(Correction.page.in_(numbers[start : start + AT_ONCE]))):
+            found.setdefault((page, line), set()).add(before)
+    return found
+
+
 def history(session: Session, line: LineId) -> list[Correction]:
     """All revisions of a line, the first one first."""
     query = select(Correction).where(Correction.job_id == line.job_id, Correction.page == line.page)

@@ -26,6 +26,18 @@ PROMOTED, REFUSED, NEEDS_REVIEW, ROLLED_BACK = "promoted", "refused", "needs_rev
 _LARGEST_ID = 2**31 - 1
 
 
+def lock(session: Session) -> None:
+    """Let nobody else change versions until this transaction ends; what was loaded before is looked up anew."""
+    moment = now()
+    held = insert(session, Lock).values(name=f"models of {KIND}", holder="", until=moment)
+    # There need be no version yet, so the lock is on a row that is there for nothing else.
+    session.execute(held.on_conflict_do_update(index_elements=[Lock.name], set_={"until": moment}))
+    session.flush()
+    for loaded in session.identity_map.values():
+        if isinstance(loaded, ModelVersion):
+            session.expire(loaded)
+
+
 def champion(session: Session) -> ModelVersion | None:
     """The version that serves; ``None``: the base does."""
     serves = (ModelVersion.kind == KIND, ModelVersion.status == ModelStatus.CHAMPION)
@@ -88,7 +100,7 @@ def add(
     files: Mapping[str, Any],
 ) -> ModelVersion:
     """Write down what a run has made: a challenger."""
-    _lock(session)
+    lock(session)
     version = ModelVersion(
         kind=run.kind,
         run_id=run.id,
@@ -109,7 +121,7 @@ def decide(
     session: Session, version: ModelVersion, *, action: str, actor: str, reason: str, figures: Mapping[str, Any]
 ) -> Decision:
     """Write down a decision that leaves the champion as it is; a challenger that was refused is retired by it."""
-    _lock(session)
+    lock(session)
     version, serves = get(session, version.id), champion(session)
     if action == REFUSED and version.status == ModelStatus.CHALLENGER:
         version.status, version.retired_at = ModelStatus.RETIRED, now()
@@ -125,7 +137,7 @@ def promote(
 
     Raises ``NotFound``, and ``CannotPromote`` for the champion itself and for a version whose files were deleted.
     """
-    _lock(session)
+    lock(session)
     version = get(session, version_id)
     if version.pruned_at is not None and version.status == ModelStatus.CHALLENGER:
         raise CannotPromote(version=version_id, reason="its files are still being saved. Try again in a moment.")
@@ -158,7 +170,7 @@ def roll_back(session: Session, *, actor: str, reason: str) -> ModelVersion | No
 
     Gives ``None`` where that is the base as published. Raises ``NothingToRollBack`` if it serves already.
     """
-    _lock(session)
+    lock(session)
     serves = champion(session)
     if serves is None:
         raise NothingToRollBack
@@ -182,7 +194,7 @@ def pruned(session: Session, version: ModelVersion) -> bool:
 
     Its row, with where it came from and its figures, stays.
     """
-    _lock(session)
+    lock(session)
     found = session.get(ModelVersion, version.id, populate_existing=True)
     if found is None or found.id in _kept(session):
         return False
@@ -192,18 +204,6 @@ def pruned(session: Session, version: ModelVersion) -> bool:
         found.status, found.retired_at = ModelStatus.RETIRED, moment
     session.flush()
     return True
-
-
-def _lock(session: Session) -> None:
-    """Let nobody else change versions until this transaction ends; what was loaded before is looked up anew."""
-    moment = now()
-    held = insert(session, Lock).values(name=f"models of {KIND}", holder="", until=moment)
-    # There need be no version yet, so the lock is on a row that is there for nothing else.
-    session.execute(held.on_conflict_do_update(index_elements=[Lock.name], set_={"until": moment}))
-    session.flush()
-    for loaded in session.identity_map.values():
-        if isinstance(loaded, ModelVersion):
-            session.expire(loaded)
 
 
 def _change(session: Session, before: ModelVersion | None, after: ModelVersion | None) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from copyist.db.insert import insert
 from copyist.db.jobs import is_id
 from copyist.db.learning_tables import Dataset, Decision, ModelVersion, TrainingPause, TrainingRun, TrainingStep
-from copyist.db.states import RUN_OPEN, PageStatus, RunStatus, before_run
+from copyist.db.states import RUN_OPEN, ModelStatus, PageStatus, RunStatus, before_run
 from copyist.db.tables import Page, now
 from copyist.errors import CopyistError, NotFound, RunActive, RunEnded, TrainerLost
 
@@ -210,12 +210,16 @@ def give_back(session: Session, run_id: str, token: str, *, at_once: bool = True
     return _set(session, run_id, token, **values, attempts=TrainingRun.attempts - 1)
 
 
-def expired(session: Session) -> list[tuple[str, str]]:
-    """Runs whose lease ran out, each with its token: their trainers are gone."""
+def expired(session: Session, *, lock: bool = False) -> list[tuple[str, str]]:
+    """Runs whose lease ran out, each with its token: their trainers are gone.
+
+    With ``lock`` none of them can extend its lease any more until the transaction ends.
+    """
     gone = select(TrainingRun.id, TrainingRun.lease_token).where(
         TrainingRun.status == RunStatus.RUNNING, TrainingRun.lease_until < now()
     )
-    return [(run_id, token or "") for run_id, token in session.execute(gone.limit(BATCH))]
+    found = session.execute(gone.limit(BATCH).with_for_update() if lock else gone.limit(BATCH))
+    return [(run_id, token or "") for run_id, token in found]
 
 
 def of_task(session: Session, task_id: str) -> list[tuple[str, str]]:
@@ -297,19 +301,30 @@ def hide_version(version: ModelVersion, *, until_saved: bool) -> None:
     version.pruned_at = now() if until_saved else None
 
 
-def forget_unsaved(session: Session, run_id: str, number: int | None = None) -> list[ModelVersion]:
-    """Delete versions of a run that was stopped while it saved them, about which nothing was decided; gives them.
-
-    All of them, or the one with this ``number``.
-    """
-    decided = exists().where(Decision.version_id == ModelVersion.id)
-    query = select(ModelVersion).where(ModelVersion.run_id == run_id, ~decided)
-    found = list(session.scalars(query if number is None else query.where(ModelVersion.id == number)))
-    for version in found:
-        session.delete(version)
-    return found
+def unsaved(session: Session, run_id: str | None = None) -> list[ModelVersion]:
+    """Versions that were not saved to the end: those of this run, or, without one, of all runs that are over."""
+    query = select(ModelVersion).where(*_UNSAVED)
+    if run_id is not None:
+        return list(session.scalars(query.where(ModelVersion.run_id == run_id)))
+    still_open = select(TrainingRun.id).where(TrainingRun.status.in_(RUN_OPEN))
+    return list(session.scalars(query.where(ModelVersion.run_id.not_in(still_open))))
 
 
+def forget_unsaved(session: Session, number: int) -> None:
+    """Delete the row of a version that was not saved to the end, once none of its files is left."""
+    session.execute(delete(ModelVersion).where(ModelVersion.id == number, *_UNSAVED))
+
+
+def is_decided(session: Session, number: int) -> bool:
+    """Whether anything was decided about the version of this number."""
+    return bool(session.scalar(select(exists().where(Decision.version_id == number))))
+
+
+_UNSAVED = (
+    ModelVersion.status == ModelStatus.CHALLENGER,
+    ModelVersion.pruned_at.is_not(None),
+    ~exists().where(Decision.version_id == ModelVersion.id),
+)
 _WAITING: dict[str, Any] = {
     "status": RunStatus.QUEUED,
     "lease_token": None,

@@ -11,7 +11,7 @@
               └───────────────────▶ skipped            (the job was cancelled first)
 
     run    queued ──▶ running ──▶ completed           (with an outcome: promoted, refused, needs_review)
-              │ ▲────────┘ ├───▶ failed               (lease lost: taken up again, once)
+              │ ▲────────┘ ├───▶ failed               (lease lost: taken up again)
               └────────────┴───▶ cancelled
 
     model  challenger ──▶ champion ──▶ retired        (rolled back: the champion before it is champion again)

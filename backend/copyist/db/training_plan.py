@@ -9,6 +9,7 @@ from typing import Protocol
 from copyist.db.learning_tables import TrainingPause, TrainingRun
 from copyist.db.states import RunStatus
 from copyist.db.tables import now
+from copyist.errors import TooFewLines
 
 RETRY_AFTER = timedelta(hours=6)
 """After a run that failed or was cancelled none begins by itself for so long, but for the night's: it would most likely
@@ -25,6 +26,10 @@ class Counted(Protocol):
     @property
     def new(self) -> int:
         """Those of them that no run has seen."""
+
+    @property
+    def waiting(self) -> int:
+        """Lines that have no picture yet."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,14 @@ def why_not(
         return "No line is new since the last run."
     at_night = f", or one at {rules.nightly_at}" if rules.nightly_at else ""
     return f"{counts.new} lines are new since the last run; the next begins with {wanted}{at_night}."
+
+
+def too_few(counts: Counted, needed: int) -> TooFewLines:
+    """What somebody is told who asks for a run when there is too little to learn from."""
+    hint = "Correct or confirm more lines of handwriting."
+    if counts.waiting:
+        hint = f"{counts.waiting} more wait to be cut out of their pages. Try again in a moment."
+    return TooFewLines(have=counts.train, needed=needed, missing=needed - counts.train, hint=hint)
 
 
 def _why_not_again(last: TrainingRun) -> str | None:

@@ -44,13 +44,17 @@ class ReadLine:
 
 
 class TrOcrReader:
-    """A TrOCR model in memory, with the processor of its folder."""
+    """A TrOCR model in memory, with the processor of its folder.
 
-    def __init__(self, folder: Path, *, use_gpu: bool) -> None:
+    ``limit_s`` is how long some lines may take that are decoded together; what they say by then is cut off.
+    """
+
+    def __init__(self, folder: Path, *, use_gpu: bool, limit_s: float = _BATCH_LIMIT_S) -> None:
         self._model, self._device = load_model(folder, use_gpu=use_gpu)
         _compute_positions(self._model.decoder)
         self._processor = load_processor(_processor_class(), folder, self._model)
         self._at_once = _AT_ONCE_ON_CPU if self._device == "cpu" else _AT_ONCE_ON_GPU
+        self._limit_s = limit_s
         self._settle_generation()
 
     def read(self, pictures: Sequence[Picture], stop: Stop) -> list[ReadLine]:
@@ -98,7 +102,7 @@ class TrOcrReader:
             stops=[stop] * len(batch),
             longest=_LOOP_LENGTH,
             times=_LOOP_TIMES,
-            limit_s=_BATCH_LIMIT_S,
+            limit_s=self._limit_s,
         )
         answers = self._model.generate(
             encoder_outputs=self._encoded(batch, stop),

@@ -85,7 +85,8 @@ def refresh(here: Footing, stop: Stop | None = None) -> None:
     """See to it that the champion serves here: fetch its files, and move the link.
 
     What served before serves on where that cannot be: the storage is away, the disk full, a file damaged. Where the
-    base is not the one that the champion was trained from, the base serves. Raises nothing but ``stop``'s reason.
+    base is not the one that the champion was trained from, the base serves. Raises ``stop``'s reason, and what the
+    database does.
     """
     home, stop = models_folder(here), stop or Stop()
     try:
@@ -161,7 +162,7 @@ def _refresh(here: Footing, home: Path, stop: Stop) -> None:
             log.warning("%s", problem)
         _not_before[home] = time.monotonic() + AGAIN_S
         wanted = None
-    if wanted is not None and not (home / str(wanted.version)).is_dir():
+    if wanted is not None and not _is_here(home / str(wanted.version), wanted):
         _fetch(here, home, wanted, stop)
     _point(home, None if wanted is None else str(wanted.version))
     if before != (wanted and wanted.version):
@@ -184,9 +185,23 @@ def _mismatch(here: Footing, wanted: Wanted) -> str:
     )
 
 
+def _is_here(folder: Path, wanted: Wanted) -> bool:
+    """Whether ``folder`` has the version; after a backup was restored another one may have had the same number."""
+    try:
+        there = {name: (folder / name).stat() for name in wanted.files}
+    except OSError:
+        return False
+    return folder.is_dir() and all(
+        found.st_size == wanted.files[name]["size"] and abs(found.st_mtime - wanted.created) < 1
+        for name, found in there.items()
+    )
+
+
 def _fetch(here: Footing, home: Path, wanted: Wanted, stop: Stop) -> None:
     """Bring the files of a version here, whole or not at all."""
     part = home / f"{PART}{wanted.version}-{os.getpid()}"
+    # Of a process that was killed; in a container the next one may have its number.
+    shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
     try:
         for name, facts in wanted.files.items():
@@ -194,6 +209,7 @@ def _fetch(here: Footing, home: Path, wanted: Wanted, stop: Stop) -> None:
                 raise Damaged(f"Version {wanted.version} names a file {name[:60]!r}, which is no name of one")
             _fetch_file(here, storage.model_key(wanted.version, name), part / name, facts, stop)
             os.utime(part / name, (wanted.created, wanted.created))
+        shutil.rmtree(home / str(wanted.version), ignore_errors=True)
         part.rename(home / str(wanted.version))
     finally:
         shutil.rmtree(part, ignore_errors=True)

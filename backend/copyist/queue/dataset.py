@@ -17,6 +17,7 @@ from copyist.db import runs
 from copyist.db.examples import MOST_ALIKE, NOT_HANDWRITING
 from copyist.db.session import Database
 from copyist.db.tables import now
+from copyist.engines.base import Stop
 from copyist.errors import StorageFull, TooFewLines
 from copyist.queue.footing import Footing
 from copyist.reasons import is_full
@@ -65,18 +66,18 @@ class Made:
     examples: tuple[Example, ...]
 
 
-def write(here: Footing, folder: Path, *, share: float, min_lines: int | None = None) -> Made:
+def write(here: Footing, folder: Path, *, share: float, min_lines: int | None = None, stop: Stop | None = None) -> Made:
     """Write the dataset of this moment into the folder of a run, and keep its manifest in the storage.
 
     ``share`` is how much of the train lines shall have been corrected; ``min_lines`` stands for ``TRAIN_MIN_LINES``.
-    Raises ``TooFewLines``, ``StorageFull``, and ``Unavailable`` while the storage is away. The manifest is written
-    last: where it is, the dataset is whole.
+    Raises ``TooFewLines``, ``StorageFull``, ``Unavailable`` while the storage is away, and the reason of ``stop``. The
+    manifest is written last: where it is, the dataset is whole.
     """
-    needed = here.settings.train_min_lines if min_lines is None else min_lines
-    _await_cutting(here.db)
+    needed, stop = here.settings.train_min_lines if min_lines is None else min_lines, stop or Stop()
+    _await_cutting(here.db, stop)
     found = select(here.db, share=share, at_least=needed)
     _refuse_too_few(found, needed)
-    found = fill(here.storage, folder, found, name=EXAMPLES)
+    found = fill(here.storage, folder, found, name=EXAMPLES, stop=stop)
     _refuse_too_few(found, needed)
     content, counts = manifest(found.examples), found.counts()
     sha256 = sha256_of(content)
@@ -87,7 +88,7 @@ def write(here: Footing, folder: Path, *, share: float, min_lines: int | None = 
     return Made(sha256, counts, found.upto, found.examples)
 
 
-def _await_cutting(db: Database) -> None:
+def _await_cutting(db: Database, stop: Stop) -> None:
     """Let the lines be cut out that were corrected a moment ago: many come at once, and then a run begins."""
     since, fewest, until = now() - JUST_NOW, None, time.monotonic() + STALLED_S
     while True:
@@ -97,6 +98,7 @@ def _await_cutting(db: Database) -> None:
             fewest, until = left, time.monotonic() + STALLED_S
         if not left or time.monotonic() >= until:
             return
+        stop.check()
         time.sleep(LOOK_EVERY_S)
 
 
@@ -113,14 +115,15 @@ def select(db: Database, *, share: float, at_least: int = 0) -> Selection:
     return Selection(chosen.examples, left_out, upto)
 
 
-def fill(store: Storage, folder: Path, found: Selection, *, name: str) -> Selection:
+def fill(store: Storage, folder: Path, found: Selection, *, name: str, stop: Stop | None = None) -> Selection:
     """Put the pictures into ``folder``/lines and then the manifest into the file ``name``; gives what is in it.
 
-    A picture that is lost or damaged is left out. Raises ``StorageFull`` and ``Unavailable``.
+    A picture that is lost or damaged is left out. Raises ``StorageFull``, ``Unavailable`` and the reason of ``stop``.
     """
+    stop = stop or Stop()
     try:
         (folder / LINES).mkdir(parents=True, exist_ok=True)
-        faults = {example.sha256: _fetch(store, folder, example.sha256) for example in found.examples}
+        faults = {example.sha256: _fetch(store, folder, example.sha256, stop) for example in found.examples}
         kept = tuple(example for example in found.examples if faults[example.sha256] is None)
         # Whole or not at all, as all that others look for.
         part = folder / f"{name}.part"
@@ -133,8 +136,9 @@ def fill(store: Storage, folder: Path, found: Selection, *, name: str) -> Select
     return Selection(kept, {**found.left_out, **_counted(faults.values())}, found.upto)
 
 
-def _fetch(store: Storage, folder: Path, sha256: str) -> str | None:
+def _fetch(store: Storage, folder: Path, sha256: str, stop: Stop) -> str | None:
     """Put a picture into the folder, or say why it cannot be."""
+    stop.check()
     content = store.get(storage.line_key(sha256))
     if content is None or sha256_of(content) != sha256:
         log.warning("the picture of a line is %s: %s", "lost" if content is None else "damaged", sha256)

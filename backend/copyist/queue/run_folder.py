@@ -25,7 +25,7 @@ from copyist.training.order import EVALUATION, EXAMPLES, LINES, ORDER, Order, Pa
 
 log = logging.getLogger(__name__)
 
-PLAN = "plan.json"
+PLAN, LOCK = "plan.json", ".lock"
 CACHE_BYTES = 8_000_000_000
 _R = TypeVar("_R", bound=Record)
 
@@ -39,6 +39,16 @@ class Plan(Record):
     """The version that is to be beaten, as the database names it; ``None``: the base."""
 
 
+def place(here: Footing) -> Path:
+    """Where this machine has the folders of runs, each under the id of its run."""
+    return here.settings.data_dir.absolute() / "training"
+
+
+def lock(folder: Path) -> Path:
+    """The file that is locked by whoever works in ``folder``."""
+    return folder.with_suffix(LOCK)
+
+
 def prepared(here: Footing, run: TrainingRun, folder: Path, lease: Lease) -> tuple[Plan, Order]:
     """Write a fresh folder: the dataset of this moment, and the order."""
     settings = here.settings
@@ -48,7 +58,7 @@ def prepared(here: Footing, run: TrainingRun, folder: Path, lease: Lease) -> tup
         raise BaseModelMissing(reason=str(error)) from error
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    made = dataset.write(here, folder, share=settings.train_corrected_share)
+    made = dataset.write(here, folder, share=settings.train_corrected_share, stop=lease.stop)
     lease.check()
     base_sha256 = published.sha256(here, base)
     beat, beaten = _to_beat(here, lease)
@@ -90,14 +100,21 @@ def resumed(here: Footing, run: TrainingRun, folder: Path, lease: Lease) -> tupl
         base = published.find(here)
         if base.folder.absolute() != order.base or published.sha256(here, base) != plan.base_sha256:
             return None
+    log.info("goes on in the folder of attempt %d", run.attempts - 1)
+    return up_to_date(here, folder, plan, order, lease)
+
+
+def up_to_date(here: Footing, folder: Path, plan: Plan, order: Order, lease: Lease) -> tuple[Plan, Order]:
+    """Plan and order with the champion of this moment: another may serve by now, hours after the run began.
+
+    What is trained stays; an evaluation against the one before is deleted.
+    """
     beat, beaten = _to_beat(here, lease)
     if (beat, beaten) != (plan.champion, order.champion):
-        # Another one serves by now: what is trained stays, and is compared with that.
         (folder / EVALUATION).unlink(missing_ok=True)
         plan, order = plan.model_copy(update={"champion": beat}), order.model_copy(update={"champion": beaten})
         _write(folder / ORDER, order)
         _write(folder / PLAN, plan)
-    log.info("goes on in the folder of attempt %d", run.attempts - 1)
     return plan, order
 
 
@@ -143,19 +160,22 @@ def _parameters(settings: Settings, run: TrainingRun) -> Parameters:
         raise TrainingFailed(reason="It was asked for with parameters that cannot work.") from error
 
 
-def forget_others(here: Footing, place: Path) -> None:
-    """Delete the folders of runs that are over."""
+def forget_others(here: Footing) -> None:
+    """Delete the folders of runs that are over, which may have ended while no trainer had them: each has gigabytes."""
+    home = place(here)
+    # Before it is asked which are open: the folder of a run that begins just now is not among them.
+    there = [path for path in home.iterdir() if path.is_dir() or path.suffix == LOCK] if home.is_dir() else []
     with here.db.read() as session:
         wanted = runs.open_ids(session)
-    for path in place.iterdir():
-        if path.is_dir() and path.name not in wanted:
-            forget(path)
+    for path in there:
+        if path.stem not in wanted:
+            forget(path.with_suffix(""))
 
 
 def forget(folder: Path) -> None:
     """Delete the folder of a run, and its lock."""
     shutil.rmtree(folder, ignore_errors=True)
-    folder.with_suffix(".lock").unlink(missing_ok=True)
+    lock(folder).unlink(missing_ok=True)
 
 
 def _write(path: Path, what: Record) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from copyist import __version__, storage
 from copyist.db import models, runs
-from copyist.db.learning_tables import TrainingRun
+from copyist.db.learning_tables import ModelVersion, TrainingRun
 from copyist.queue.footing import Footing
 from copyist.queue.lease import Lease, Lost
 from copyist.queue.run_folder import Plan
@@ -52,7 +53,7 @@ def save(here: Footing, run: TrainingRun, lease: Lease, made: Made) -> None:
                 here.storage.put(storage.model_key(number, name), content)
         _decide(here, lease, made, number, verdict, figures)
     except BaseException:
-        _take_back(here, run.id, number)
+        _take_back(here, number, files)
         raise
 
 
@@ -63,7 +64,11 @@ def _begin(
     with here.db.write() as session:
         if not runs.holds(session, run.id, lease.token):
             raise Lost
-        left = {version.id: list(version.files) for version in runs.forget_unsaved(session, run.id)}
+        left = runs.unsaved(session, run.id)
+    _forget(here, left)
+    with here.db.write() as session:
+        if not runs.holds(session, run.id, lease.token):
+            raise Lost
         version = models.add(
             session,
             run,
@@ -76,10 +81,7 @@ def _begin(
             files=files,
         )
         runs.hide_version(version, until_saved=True)
-        number = version.id
-    for old, names in left.items():
-        here.storage.delete(*(storage.model_key(old, name) for name in names))
-    return number
+        return version.id
 
 
 def _decide(
@@ -88,6 +90,7 @@ def _decide(
     with here.db.write() as session:
         if not runs.holds(session, lease.run_id, lease.token):
             raise Lost
+        models.lock(session)
         serves, version = models.champion(session), models.get(session, number)
         if verdict.outcome == models.PROMOTED and (serves.id if serves else None) != made.plan.champion:
             verdict = replace(verdict, outcome="needs_review", reason=f"{_OVERTAKEN} {verdict.reason}")
@@ -110,15 +113,30 @@ def _decide(
         )
 
 
-def _take_back(here: Footing, run_id: str, number: int) -> None:
+def _take_back(here: Footing, number: int, names: Iterable[str]) -> None:
     """Leave nothing behind of a version that could not be saved."""
     try:
+        with here.db.read() as session:
+            if runs.is_decided(session, number):
+                return
+        # Whoever took the run over may have deleted the row meanwhile, before the last of these files was there.
+        _delete_files(here, number, names)
         with here.db.write() as session:
-            gone = runs.forget_unsaved(session, run_id, number)
-            names = [name for version in gone for name in version.files]
-        here.storage.delete(*(storage.model_key(number, name) for name in names))
+            runs.forget_unsaved(session, number)
     except Exception:
-        log.exception("version %d could not be taken back; the next attempt deletes what is left of it", number)
+        log.exception("version %d could not be taken back; a later run deletes what is left of it", number)
+
+
+def _forget(here: Footing, left: Iterable[ModelVersion]) -> None:
+    """Delete versions that were not saved to the end: the files first, which only the row can name."""
+    for version in left:
+        _delete_files(here, version.id, version.files)
+        with here.db.write() as session:
+            runs.forget_unsaved(session, version.id)
+
+
+def _delete_files(here: Footing, number: int, names: Iterable[str]) -> None:
+    here.storage.delete(*(storage.model_key(number, name) for name in sorted(names)))
 
 
 def _files(folder: Path) -> dict[str, Any]:
@@ -153,16 +171,24 @@ def _scores(compared: Compared | None) -> dict[str, Any] | None:
 
 
 def prune(here: Footing) -> None:
-    """Delete the files of old versions; never those of the champion, nor of the one that it replaced."""
+    """Delete the files of old versions; never those of the champion, nor of the one that it replaced.
+
+    What an earlier attempt at that left behind goes, too, and what runs that are over never saved to the end.
+    """
     try:
         with here.db.read() as session:
-            old = [(version, list(version.files)) for version in models.to_prune(session, here.settings.keep_models)]
-        for version, names in old:
+            left, old = runs.unsaved(session), models.to_prune(session, here.settings.keep_models)
+        _forget(here, left)
+        for version in old:
             with here.db.write() as session:
-                may_go = models.pruned(session, version)
-            if may_go:
-                here.storage.delete(*(storage.model_key(version.id, name) for name in names))
-                log.info("the files of version %d were deleted; its figures are kept", version.id)
+                if models.pruned(session, version):
+                    log.info("the files of version %d are deleted; its figures are kept", version.id)
+        with here.db.read() as session:
+            gone = [version for version in models.newest(session) if version.pruned_at is not None]
+        for version in gone:
+            last = max(version.files, default=None)  # They are deleted in this order.
+            if last is not None and here.storage.exists(storage.model_key(version.id, last)):
+                _delete_files(here, version.id, version.files)
     except Exception:
         log.exception("old versions could not be deleted; the next run tries again")
 

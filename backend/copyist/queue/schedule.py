@@ -81,25 +81,26 @@ def _is_night_turn(session: Session, at: str, holder: str, moment: datetime) -> 
 def recover_expired(here: Footing) -> None:
     """Runs whose lease ran out: their trainers are gone."""
     with here.db.read() as session:
-        gone = runs.expired(session)
-    for run_id, token in gone:
-        recover(here, run_id, token, "The trainer was not heard of any more.")
-
-
-def recover(here: Footing, run_id: str, token: str, reason: str) -> None:
-    """Let a run wait again whose trainer is gone, or give it up."""
+        if not runs.expired(session):
+            return
     with here.db.write() as session:
-        status = runs.recover(session, run_id, token, reason=reason)
+        # Asked again: a machine that slept extends its lease when it wakes up, perhaps just now.
+        for run_id, token in runs.expired(session, lock=True):
+            _recover(session, run_id, token, "The trainer was not heard of any more.")
+
+
+def _recover(session: Session, run_id: str, token: str, reason: str) -> None:
+    """Let a run wait again whose trainer is gone, or give it up."""
+    status = runs.recover(session, run_id, token, reason=reason)
     if status is not None:
         log.warning("run %s lost its trainer and is %s: %s", run_id, status, reason)
 
 
 def recover_task(here: Footing, task_id: str, reason: str) -> None:
     """The process that had the Celery task ``task_id`` died: what it had in hand is put back."""
-    with here.db.read() as session:
-        held = runs.of_task(session, task_id)
-    for run_id, token in held:
-        recover(here, run_id, token, reason)
+    with here.db.write() as session:
+        for run_id, token in runs.of_task(session, task_id):
+            _recover(session, run_id, token, reason)
 
 
 def give_back(here: Footing, task_id: str) -> None:

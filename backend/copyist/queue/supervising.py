@@ -161,7 +161,9 @@ def environment(named: Mapping[str, str], threads: int) -> dict[str, str]:
 
 
 def cores() -> int:
-    """How many processors this process may use, as its container limits them, too."""
+    """How many processors this process may use, as its container limits them, too; or what ``OMP_NUM_THREADS`` says."""
+    if (named := os.environ.get("OMP_NUM_THREADS", "")).isdecimal() and int(named):
+        return int(named)
     there = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     try:
         quota, _, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").partition(" ")

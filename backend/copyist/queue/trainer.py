@@ -27,7 +27,7 @@ from copyist import settings as configuration
 from copyist.db import presence
 from copyist.errors import ConfigurationError
 from copyist.lifeline import end_with_parent
-from copyist.queue import schedule, training
+from copyist.queue import run_folder, schedule, training
 from copyist.queue.footing import Footing, footing
 from copyist.queue.routing import TRAIN, Queue, celery_app
 from copyist.reasons import Trouble, why
@@ -60,7 +60,7 @@ warnings.filterwarnings("ignore", category=SecurityWarning)
 # Told whenever the broker is lost, of a default that is to change: it is set above.
 warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
 
-SHOW_EVERY_S = 5.0
+SHOW_EVERY_S, TIDY_EVERY_S = 5.0, 3600.0
 LOOK_AFTER_CHILDREN_S = 0.5
 _parents: list[Footing] = []
 
@@ -98,7 +98,9 @@ def _ready(sender: Any, **_: Any) -> None:
         pulse.beat("trainer", _show())
 
     show()
+    _tidy()
     sender.timer.call_repeatedly(SHOW_EVERY_S, show)
+    sender.timer.call_repeatedly(TIDY_EVERY_S, _tidy)
     sender.timer.call_repeatedly(LOOK_AFTER_CHILDREN_S, sender.pool.maintain_pool)
 
 
@@ -114,6 +116,13 @@ def _show() -> str | None:
         log.exception("this trainer could not show itself")
         return f"This trainer could not show itself: {why(error)}."
     return None
+
+
+def _tidy() -> None:
+    try:
+        run_folder.forget_others(footing())
+    except Exception as error:
+        log.warning("folders of runs that are over could not be deleted: %s", why(error))
 
 
 @signals.worker_shutting_down.connect

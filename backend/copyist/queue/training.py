@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from copyist.db import runs
 from copyist.db.learning_tables import TrainingRun
-from copyist.db.states import RunStatus
+from copyist.db.states import RUN_OPEN, RunStatus
 from copyist.errors import CopyistError, StorageFull, TrainingFailed, Unavailable
 from copyist.queue import run_folder, saving
 from copyist.queue.alone import alone
@@ -35,7 +35,7 @@ from copyist.training.order import EVALUATION, TRAINED, Evaluation, Order, Train
 log = logging.getLogger(__name__)
 
 COMMAND = (sys.executable, "-m", "copyist.training")
-FOLDER, LOG = "training", "trainer.log"
+LOG = "trainer.log"
 TICK_S = 0.2
 INSIST_S, INSIST_EVERY_S = 900.0, 1.0
 """How long, and how often, it is tried to write the end of a run into a database that is away."""
@@ -63,11 +63,11 @@ def train(here: Footing, run_id: str, *, token: str) -> None:
     if run is None:
         return
     log.info("attempt %d begins", run.attempts)
-    folder = here.settings.data_dir.absolute() / FOLDER / run_id
+    folder = run_folder.place(here) / run_id
     with Lease(here, run_id, token) as lease:
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with alone(folder.with_suffix(".lock"), lease.stop):
+            with alone(run_folder.lock(folder), lease.stop):
                 _make(here, run, folder, lease)
         except Lost:
             log.warning("the run was given back or taken over")
@@ -75,7 +75,7 @@ def train(here: Footing, run_id: str, *, token: str) -> None:
         except Exception as error:
             _end(here, run_id, token, error)
     status = _status(here, run_id)
-    if status != RunStatus.QUEUED:
+    if status not in RUN_OPEN:  # Else somebody goes on in the folder, or does so already.
         run_folder.forget(folder)
         saving.prune(here)
         saving.tell_mlflow(here, run_id)
@@ -84,13 +84,14 @@ def train(here: Footing, run_id: str, *, token: str) -> None:
 
 def _make(here: Footing, run: TrainingRun, folder: Path, lease: Lease) -> None:
     """Do the whole of it; raises what keeps it from its end."""
-    run_folder.forget_others(here, folder.parent)
+    run_folder.forget_others(here)
     progress = RunProgress(here, run, lease)
     progress.phase("dataset")
     plan, order = run_folder.resumed(here, run, folder, lease) or run_folder.prepared(here, run, folder, lease)
     if run_folder.left(folder / TRAINED, Trained) is None:
         _do("train", here.settings, folder, order, lease, progress)
     if run_folder.left(folder / EVALUATION, Evaluation) is None:
+        plan, order = run_folder.up_to_date(here, folder, plan, order, lease)
         _do("evaluate", here.settings, folder, order, lease, progress)
     trained, evaluation = run_folder.left(folder / TRAINED, Trained), run_folder.left(folder / EVALUATION, Evaluation)
     if trained is None or evaluation is None:

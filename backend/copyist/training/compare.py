@@ -5,6 +5,7 @@ They take turns, so that their times can be compared, where both fit into memory
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -75,7 +76,8 @@ def model(folder: Path, order: Order, *, use_gpu: bool | None = None) -> Iterato
     ``use_gpu`` is the order's if it is not given.
     """
     try:
-        reader = TrOcrReader(folder, use_gpu=order.use_gpu if use_gpu is None else use_gpu)
+        # A run may be paused at any moment, for hours.
+        reader = TrOcrReader(folder, use_gpu=order.use_gpu if use_gpu is None else use_gpu, limit_s=math.inf)
     except NotReady as error:
         # The engine has one error for both, with words for a person.
         raise Failed("out_of_memory" if " memory " in str(error) else "base_unusable", str(error)) from error

@@ -16,8 +16,6 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import jiwer
-
 from copyist.engines import calibration as calibrations
 from copyist.engines.base import Stop
 from copyist.engines.calibration import Calibration
@@ -44,8 +42,9 @@ log = logging.getLogger(__name__)
 
 _MOST_DEV_LINES = 500
 """More lines make the calibration no better."""
-_ROUNDING = 0.02
-"""On a GPU sums come out a little otherwise each time: so many of all characters of the golden lines may differ."""
+_OTHERWISE = 0.25
+"""This share of the golden lines may be read otherwise: beside other lines, in merged weights and on a GPU sums are
+rounded otherwise, and of two letters that are nearly as likely the other one is read. A lost adapter changes most."""
 
 
 def main(folder: Path) -> int:
@@ -68,6 +67,7 @@ def evaluate(folder: Path) -> None:
         raise Failed("broken", "The general set has no lines. Check GENERAL_SET and GENERAL_LINES.")
     found = Evaluation(
         golden=True,
+        unchanged=not trained.best_epoch and champion == order.base,
         holdout=holdout,
         general=others,
         general_name=general.name(order),
@@ -79,17 +79,17 @@ def evaluate(folder: Path) -> None:
 
 
 def _refuse_another(folder: Path, trained: Trained, order: Order) -> None:
-    """Raise ``Failed`` unless the saved model reads the golden lines as the trained one did: on the CPU, as exactly."""
+    """Raise ``Failed`` unless the saved model reads the golden lines as the trained one did."""
     with model(folder / MERGED, order, use_gpu=False) as reader:
         read = read_lines(reader, [general.picture(folder, golden.sha256) for golden in trained.golden], Stop())
     if "peft" in sys.modules:
         raise Failed("broken", "peft was loaded along with the saved model, so that it proves nothing.")
     _tell(Phase.GOLDEN, len(read), len(read))
     before, after = [golden.text for golden in trained.golden], [line.text for line in read]
-    if before == after:
-        return
-    log.warning("golden lines read before and after: %s", list(zip(before, after, strict=True)))
-    if trained.device == "cpu" or float(jiwer.cer(before, after)) > _ROUNDING:
+    differing = [(text, other) for text, other in zip(before, after, strict=True) if text != other]
+    if differing:
+        log.warning("golden lines read otherwise, before and after: %s", differing)
+    if len(differing) > _OTHERWISE * len(before):
         raise Failed(
             "not_the_same",
             "The saved model does not read as the trained one did, so it is not used. Start the run again; if it "

@@ -35,7 +35,7 @@ class Halves:
     def __init__(self, encoder: Any, trained: int, example: torch.Tensor) -> None:
         """``example`` is a picture as the encoder takes it, shape (1, 3, height, width), to try both halves on."""
         layers = layers_of(encoder)
-        first = len(layers) - trained if trained else 0
+        first = max(0, len(layers) - trained) if trained else 0
         self._encoder, self._lower, self._upper = encoder, layers[:first], layers[first:]
         self.exact = not any(_drops(module) for part in (encoder.embeddings, *self._lower) for module in part.modules())
         self.whole = not self._fits(example)

@@ -23,8 +23,10 @@ _LENGTHS = (0.9, 1.1)
 """How much is read, in the champion's; other lengths must be nearer to what stands there."""
 _SLOWER, _SLOWER_S = 1.5, 0.05
 """It may take so many times as long for a line; a difference below so many seconds is noise."""
-_LESS_CALIBRATED, _CALIBRATION_LINES = 0.03, 100
-"""How much farther confidence may be from the truth; with fewer lines that is chance."""
+_LESS_CALIBRATED = 0.03
+"""How much farther confidence may be from the truth."""
+_LINES_THAT_TELL = 100
+"""With fewer, time and confidence are judged by chance: by what else the machine did, and by a few words."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ def decide(evaluation: Evaluation, rules: Rules) -> Verdict:
     found = _Findings()
     if not evaluation.golden:
         found.against.append("the saved model does not read as the trained one did")
+    if evaluation.unchanged:
+        found.against.append("nothing was learned: no epoch read the dev lines better than the base model does")
     _judge_holdout(holdout, rules, found)
     _judge_general(general, rules, found)
     for compared, where in ((evaluation.holdout, "held-out lines"), (evaluation.general, "general lines")):
@@ -171,9 +175,11 @@ def _failures(compared: Compared, where: str) -> Iterator[str]:
             yield f"{_percent(old + more)} of the {where} {share}, in place of {_percent(old)}"
     if _is_another_length(before, after):
         yield f"it reads {_percent(after.length_ratio)} of the length of the {where}"
+    if after.lines < _LINES_THAT_TELL:
+        return
     if after.seconds_per_line > max(before.seconds_per_line * _SLOWER, before.seconds_per_line + _SLOWER_S):
         yield f"it takes {after.seconds_per_line:.2f} s a line in place of {before.seconds_per_line:.2f} s"
-    if after.lines >= _CALIBRATION_LINES and after.calibration_error and before.calibration_error is not None:
+    if after.calibration_error and before.calibration_error is not None:
         worse = after.calibration_error - before.calibration_error
         if worse > _LESS_CALIBRATED:
             yield f"on the {where} its confidence is {100 * worse:.1f} points farther from the truth"

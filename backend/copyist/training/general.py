@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from copyist.training.events import Failed
-from copyist.training.examples import Example, read_manifest
+from copyist.training.examples import Example, Split, read_manifest
 from copyist.training.lessons import Picture, load_picture
 from copyist.training.order import LINES, Order
 from copyist.training.strokes import general_lines
@@ -36,16 +36,18 @@ def general_set(order: Order) -> list[tuple[Picture, str, str]]:
     return [(picture(order.general_set, line.sha256), line.text, line.page) for line in examined]
 
 
-def replay_lines(order: Order, count: int, seed: int | None = None) -> list[tuple[Picture, str]]:
+def replay_lines(order: Order, count: int, *, examples: Path | None = None) -> list[tuple[Picture, str]]:
     """``count`` lines to learn from against forgetting, none of those of ``general_set``: picture and text.
 
-    ``seed`` is the run's own if it is not given. Of a folder without a page to spare nothing is taken; then, and where
-    a folder has fewer, the rest is drawn. Raises as ``general_set`` does.
+    ``examples`` is the run's own manifest: a folder may show the very pages that the run holds out, of which nothing is
+    taken. Where it has too few lines to spare, the rest is drawn. Raises as ``general_set`` does.
     """
-    seed = order.parameters.seed if seed is None else seed
+    seed = order.parameters.seed
     found: list[tuple[Picture, str]] = []
     if order.general_set is not None:
         _, spare = _parted(order.general_set, order.general_lines)
+        held_out = _held_out(examples) if examples else set()
+        spare = [line for line in spare if held_out.isdisjoint((line.page, line.sha256))]
         chosen = np.random.default_rng(seed).permutation(len(spare))[:count]
         found = [(picture(order.general_set, spare[at].sha256), spare[at].text) for at in chosen]
     drawn = general_lines(count - len(found), seed=_LEARNED + seed)
@@ -69,6 +71,12 @@ def picture(folder: Path, sha256: str) -> Picture:
         ) from error
 
 
+def _held_out(examples: Path) -> set[str]:
+    """The hashes of the pages and pictures that a run does not learn from."""
+    kept = [line for line in read_manifest(examples) if line.split is not Split.TRAIN]
+    return {line.page for line in kept} | {line.sha256 for line in kept}
+
+
 def _parted(folder: Path, wanted: int) -> tuple[list[Example], list[Example]]:
     """The lines to examine on, and those of all other pages.
 
@@ -90,7 +98,9 @@ def _parted(folder: Path, wanted: int) -> tuple[list[Example], list[Example]]:
             examined += page
         else:
             spare += page
-    return examined[:wanted], spare
+    examined = examined[:wanted]
+    pictures = {line.sha256 for line in examined}
+    return examined, [line for line in spare if line.sha256 not in pictures]
 
 
 def _broken(folder: Path, problem: str) -> Failed:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -13,12 +12,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
 
 from copyist.engines.lines.long_lines import cuts
 from copyist.engines.trocr import LONGEST
 from copyist.training.events import Failed
-from copyist.training.examples import Example, Split
+from copyist.training.examples import Example, Split, read_manifest
 from copyist.training.order import EXAMPLES, LINES
 from copyist.training.vocabulary import Unlearnable, Vocabulary
 
@@ -117,10 +115,9 @@ def load_picture(path: Path, sha256: str) -> Picture:
 def _examples(path: Path) -> Sequence[Example]:
     """The examples that are there to train with; those held out are not looked at."""
     try:
-        rows = [Example.model_validate(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError, ValidationError) as error:
+        return [example for example in read_manifest(path) if example.split is not Split.HOLDOUT]
+    except (OSError, ValueError) as error:
         raise Failed("broken", f"{path.name} cannot be read; start the run again.") from error
-    return [row for row in rows if row.split is not Split.HOLDOUT]
 
 
 def _lesson(example: Example, pictures: Path, vocabulary: Vocabulary) -> Lesson:

@@ -192,9 +192,9 @@ class Loop:
             loss = self._loss(part) * (sum(len(lesson.tokens) for lesson, _ in part) / tokens)
             loss.backward()
             total += float(loss.detach())
-        if not math.isfinite(total):
+        norm = torch.nn.utils.clip_grad_norm_(self._trained, self._parameters.clip)
+        if not math.isfinite(total) or not math.isfinite(norm):
             raise Failed("broken", "The loss is no number any more. Train again with a lower learning rate.")
-        torch.nn.utils.clip_grad_norm_(self._trained, self._parameters.clip)
         self._optimizer.step()
         return total
 

@@ -42,7 +42,7 @@ class Parameters(Record):
     """How many ways each line is augmented in, one after the other in the epochs; 0 shows it as it is."""
     replay: float = Field(default=0.25, ge=0, lt=1)
     """The share of general lines in each epoch, against forgetting."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
 
 
 class Order(Record):
@@ -194,6 +194,8 @@ class Evaluation(Record):
 
     golden: bool
     """The saved model, loaded anew without peft, reads the golden lines as the trained one did."""
+    unchanged: bool = False
+    """No epoch read better than the base, and the base serves: champion and challenger are the same model."""
     holdout: Compared | None
     general: Compared
     general_name: str

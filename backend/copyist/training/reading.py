@@ -5,6 +5,7 @@ Weights are float32 on every device. Serving has half of that on a GPU, which wo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, overload
@@ -46,7 +47,8 @@ class LearningReader(TrOcrReader):
     """
 
     def __init__(self, folder: Path, *, use_gpu: bool, threads: int) -> None:
-        super().__init__(folder, use_gpu=False)
+        # A run may be paused at any moment, for hours.
+        super().__init__(folder, use_gpu=False, limit_s=math.inf)
         torch.set_num_threads(threads)
         self.states_of: Any = None
         if use_gpu and torch.cuda.is_available():

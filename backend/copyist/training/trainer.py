@@ -8,6 +8,7 @@ import logging
 import resource
 import signal
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from copyist.engines.checkpoints import Checkpoint, CheckpointUnusable
 from copyist.engines.trocr_models import trocr_checkpoint
 from copyist.training import checkpoint
 from copyist.training.events import Failed, Stopped, reported, tell
-from copyist.training.general import replay_lines
+from copyist.training.general import general_set, replay_lines
 from copyist.training.lessons import Lesson, Lessons, Picture, general_lessons, lessons
 from copyist.training.loop import Loop, Progress
 from copyist.training.lora import adapted, trained_parameters
@@ -52,7 +53,8 @@ def main(folder: Path) -> int:
     """Train in ``folder`` as ``order.json`` there says; the exit code of the process."""
     stop = Stop()
     signal.signal(signal.SIGTERM, lambda *_: stop.ask(Stopped()))
-    return reported(lambda: train(folder, stop=stop, replay=replay_lines))
+    replay = partial(replay_lines, examples=folder / EXAMPLES)
+    return reported(lambda: train(folder, stop=stop, replay=replay))
 
 
 def train(folder: Path, *, stop: Stop, replay: Replay) -> None:
@@ -67,6 +69,8 @@ def train(folder: Path, *, stop: Stop, replay: Replay) -> None:
     tell(Event(event="phase", phase=Phase.LOADING))
     order = _order(folder)
     base = _base(order.base)
+    if order.general_set is not None:
+        general_set(order)  # A broken folder is told of now, and not after hours.
     reader = _reader(order)
     found = lessons(folder, reader.vocabulary())
     learner = adapted(reader.model, order.parameters)

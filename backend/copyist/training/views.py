@@ -43,6 +43,8 @@ class Views:
 
     def _reserve(self, folder: Path, order: Order, lessons: Lessons, example: torch.Tensor) -> None:
         """Find room for as many views as can be kept; where there is none at all, everything is computed anew."""
+        # What a kill left behind would take the room from what is to replace it.
+        (folder / FILE).unlink(missing_ok=True)
         shape = tuple(self._halves.below(example).shape[1:])
         once = len(lessons.dev) + self.replayed(order)
         fitting = views_that_fit(

@@ -245,7 +245,7 @@ export class Desk {
       this.#saved(index, saved);
       this.#goOn();
     } catch (problem) {
-      if (turn === this.turn) await this.#refused(line, problem);
+      await this.#refused(line, problem, turn);
     } finally {
       if (turn === this.turn) this.editor.busy = false;
     }
@@ -257,15 +257,20 @@ export class Desk {
     this.#show(index);
   }
 
-  async #refused(line, problem) {
-    if (problem.code === "stale_correction") {
+  async #refused(line, problem, turn) {
+    let theirs = null;
+    if (problem.code === "stale_correction" && turn === this.turn) {
       try {
-        this.theirs = await api.line(line.id);
-        this.editor.conflict(this.theirs.text);
-        return;
+        theirs = await api.line(line.id);
       } catch (other) {
         problem = other;
       }
+    }
+    if (turn !== this.turn) return;
+    if (theirs) {
+      this.theirs = theirs;
+      this.editor.conflict(theirs.text || "(nothing)");
+      return;
     }
     this.editor.error(`Not saved; your text is kept here. ${problem.message}`);
     this.#show(this.at);

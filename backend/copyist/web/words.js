@@ -109,10 +109,11 @@ export function learningWords(status) {
   return [...parts, `${known}, ${nextWords(status)}`].join(" · ");
 }
 
-function nextWords({ missing, paused, trainer }) {
+function nextWords({ missing, paused, trainer, next }) {
   if (paused) return `learning is paused by ${paused.by}`;
   if (missing) return `${missing} more until it learns`;
-  return trainer.alive ? "it is about to learn" : "no trainer is running";
+  if (!trainer.alive) return "no trainer is running";
+  return next ? next[0].toLowerCase() + next.slice(1).replace(/\.$/, "") : "it is about to learn";
 }
 
 function runWords({ status, progress: { phase, step, steps, paused } }) {
