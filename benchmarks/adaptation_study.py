@@ -33,7 +33,7 @@ HANDS = (
 )
 STEPS = 6000
 _TEST, _GENERAL = 150, 300
-_GENERAL_SEED, _CHOOSING_SEED = 7_001, 7_003
+_GENERAL_SEED = 7_001
 LORA = Parameters(learning_rate=1e-3, batch=16, replay=0.4)
 FULL = Parameters(learning_rate=3e-4, batch=16, replay=0.4)
 """Chosen on other hands than these. A model of 2 million weights wants a higher rate than one of 60."""
@@ -51,8 +51,6 @@ class Point:
     own: float
     general: float
     seconds: float
-    share: float = 1.0
-    """Of the tuned model in a blended one."""
 
 
 def study(*, quick: bool) -> list[Figure]:
@@ -90,11 +88,11 @@ def after(base: Path, number: int, lines: int, method: str, unseen: int, general
     corrected, test = drawn_by(hand, max(SIZES), 1).first(lines), drawn_by(hand, unseen, 2)
     tune, parameters = (tune_lora, LORA) if method == LORA_METHOD else (tune_fully, FULL)
     tuned = tune(base, corrected, work / "tuned", parameters)
-    blended, share = blend(base, tuned.folder, drawn_general(len(general), seed=_CHOOSING_SEED), work / "blended")
+    blended = blend(base, tuned.folder, work / "blended")
     points = []
-    for name, folder, kept in ((method, tuned.folder, 1.0), (method + BLENDED, blended, share)):
+    for name, folder in ((method, tuned.folder), (method + BLENDED, blended)):
         own, of_all = read_cer(folder, test, general)
-        points.append(Point(name, number, lines, own, of_all, tuned.seconds, kept))
+        points.append(Point(name, number, lines, own, of_all, tuned.seconds))
         console.print(f"  {points[-1]}")
     shutil.rmtree(work / "tuned")
     shutil.rmtree(work / "blended")
@@ -108,9 +106,9 @@ def drawn_by(hand: Hand, count: int, seed: int) -> Lines:
     return Lines([write(text, hand, chance) for text in said], said)
 
 
-def drawn_general(count: int, seed: int = _GENERAL_SEED) -> Lines:
+def drawn_general(count: int) -> Lines:
     """Lines of many hands, of which none is ever learned from."""
-    lines = general_lines(count, seed=seed)
+    lines = general_lines(count, seed=_GENERAL_SEED)
     return Lines([picture for picture, _, _ in lines], [text for _, text, _ in lines])
 
 

@@ -167,6 +167,10 @@ SERVING = {"version": 3, "since": "2026-03-01T12:00:00Z"}
         (learning(missing=0, next="The last run failed; wait."), "37 checked lines, the last run failed; wait"),
         (learning(active_run=RUNNING), "Learning: step 40 of 300"),
         (
+            learning(challengers=[SERVING]),
+            "Version 3 waits for somebody to decide · 37 checked lines, 13 more until it learns",
+        ),
+        (
             learning(champion=SERVING),
             "Reads handwriting with version 3 since March 1, 2026 · 9 new lines, 13 more until it learns",
         ),

@@ -136,10 +136,11 @@ def start(here: Here, caller: Asks, response: Response, wish: RunWish | None = N
     if not ours.is_on:
         raise TrainingOff
     parameters = wish.parameters.model_dump(exclude_none=True) if wish else {}
-    with here.db.write() as session:
+    with here.db.read() as session:
         counts = examples.counts(session)
         if counts.train < ours.min_lines and runs.active(session) is None:
             raise training_plan.too_few(counts, ours.min_lines)
+    with here.db.write() as session:
         run = runs.create(session, trigger="manual", requested_by=name_of(session, caller), parameters=parameters)
         body, waiting = run_body(session, run), runs.to_send(session, again=False)
     _send(here, waiting)

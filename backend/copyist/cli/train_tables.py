@@ -105,7 +105,7 @@ def run_in_words(run: TrainingRun) -> str:
     if run.status == RunStatus.QUEUED or not told.get("phase"):
         return f"{run.id} is {run.status}"
     steps = f", step {told['step']} of {told['steps']}" if told.get("step") and told.get("steps") else ""
-    stands = f", stands still ({told['paused']})" if told.get("paused") else ""
+    stands = f", stands still ({told['paused'].rstrip('.')})" if told.get("paused") else ""
     return f"{run.id} is {run.status}: {told['phase']}{steps}{stands}"
 
 

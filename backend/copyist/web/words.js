@@ -104,7 +104,7 @@ export function learningWords(status) {
   const parts = [];
   if (champion) parts.push(`Reads handwriting with version ${champion.version} since ${dayOf(champion.since)}`);
   if (run) return [...parts, runWords(run)].join(" · ");
-  if (challengers.length) parts.push(`version ${challengers[0].version} waits for somebody to decide`);
+  if (challengers.length) parts.push(`Version ${challengers[0].version} waits for somebody to decide`);
   const known = champion ? `${count(counts.new, "new line")}` : `${count(counts.lines, "checked line")}`;
   return [...parts, `${known}, ${nextWords(status)}`].join(" · ");
 }
