@@ -16,6 +16,9 @@ from sqlalchemy import create_engine, inspect, text
 
 from tests.service import Service
 
+NOBODYS = "0b8f4b0e-6c2d-4f0a-9a57-3d5a4f0f9c11"
+"""An id as jobs have them, and no job's."""
+
 LEAKS = ("Traceback", "/tmp", "/work", "site-packages", "Error(", "copyist.", "PIL", "pdfium", "errno")
 
 
@@ -157,9 +160,7 @@ def test_pages_that_are_not_there_fail_the_job(service: Service, own_samples: Pa
     "path",
     ["", "/pages/1", "/pages/1/image", "/result.txt", "/"],
 )
-@pytest.mark.parametrize(
-    "job", ["0b8f4b0e-6c2d-4f0a-9a57-3d5a4f0f9c11", "no-such-job", "a%00b", "%ED%A0%80", "1" * 5000]
-)
+@pytest.mark.parametrize("job", [NOBODYS, "no-such-job", "a%00b", "%ED%A0%80", "1" * 5000])
 def test_an_unknown_id_is_not_found_and_never_pending(service: Service, job: str, path: str) -> None:
     assert_problem(service.client.get(f"/api/jobs/{job}{path}"), 404, "not_found")
     assert_problem(service.client.get(f"/api/status/{job}/"), 404, "not_found")

@@ -16,6 +16,9 @@ import pytest
 from tests.api.conftest import Ask
 from tests.service import Service
 
+NOBODYS = "0b8f4b0e-6c2d-4f0a-9a57-3d5a4f0f9c11"
+"""An id as jobs have them, and no job's."""
+
 # Words of pydantic, Starlette and Python that would be somebody else's.
 FOREIGN = ("UploadFile", "Value error", "class '", "Input should", "boundary in", "parsing the body", "Traceback")
 
@@ -102,9 +105,7 @@ def test_a_method_that_is_not_there_says_which_are(ask: Ask) -> None:
 
 
 @both_databases
-@pytest.mark.parametrize(
-    "job", ["a%00b", "no-such-job", "x" * 500, "%F0%9F%98%80", "0b8f4b0e-6c2d-4f0a-9a57-3d5a4f0f9c11"]
-)
+@pytest.mark.parametrize("job", ["a%00b", "no-such-job", "x" * 500, "%F0%9F%98%80", NOBODYS])
 def test_what_cannot_be_an_id_is_not_found(ask: Ask, job: str) -> None:
     for path in (f"/api/jobs/{job}", f"/api/jobs/{job}/", f"/api/status/{job}/", f"/api/jobs/{job}/pages/1"):
         assert_problem(ask("GET", path), 404, "not_found")
@@ -128,8 +129,8 @@ def test_what_cannot_be_a_page_is_not_found(ask: Ask, own_samples: Path) -> None
 @pytest.mark.parametrize(
     "position",
     [
-        "2025-01-01T00:00:00|0b8f4b0e-6c2d-4f0a-9a57-3d5a4f0f9c11",
-        "0001-01-01T00:00:00+14:00|0b8f4b0e-6c2d-4f0a-9a57-3d5a4f0f9c11",
+        f"2025-01-01T00:00:00|{NOBODYS}",
+        f"0001-01-01T00:00:00+14:00|{NOBODYS}",
         "2025-01-01T00:00:00+00:00|a\x00b",
         "2025-01-01T00:00:00+00:00|no-uuid",
         "2025-01-01T00:00:00+00:00",

@@ -28,7 +28,8 @@ FEW, NEIGHBOURS = 4, 10
 DISTINCT = 0.1
 """By so much a pair is better than any other that could be, or nobody knows which one it is."""
 A_SHIFT = 0.5
-"""So much more a text has in common, in lines, if its lines are moved, before they are."""
+"""So much more a text has in common, in lines, if its lines are moved, before they are; and so much of it must then have
+found its place. Where next to nothing was read right, a line that looks like another one tells nothing."""
 MOST_LINES = 5_000
 MOST_PAIRS = 100_000
 """Of lines that are compared, which takes a second. Only pages that have nearly nothing in common come near it."""
@@ -44,7 +45,8 @@ def align(read: Sequence[str], sent: Sequence[str]) -> list[Pair]:
     matched = None if texts.is_too_much() else list(texts.matched())
     if len(read) == len(sent):
         straight = [(place, place) for place in range(len(read))]
-        if matched is None or texts.in_common(matched) <= texts.in_common(straight) + A_SHIFT:
+        is_moved = matched is not None and len(matched) >= A_SHIFT * len(read)
+        if not is_moved or texts.in_common(matched or []) <= texts.in_common(straight) + A_SHIFT:
             return [] if texts.is_alike_by_chance() else straight
     return list(texts.without_doubt(matched or []))
 

@@ -270,7 +270,7 @@ def _train_lines(session: Session) -> int:
     texts = (
         _of_last(select(func.count(LinePicture.sha256.distinct()).label("pictures")), last)
         .join(LinePicture, _same_line(LinePicture, last))
-        .where(LinePicture.split == "train", LinePicture.sha256.is_not(None))
+        .where(LinePicture.split == "train", LinePicture.sha256.is_not(None), last.after != "")
         .group_by(last.after)
         .subquery()
     )
@@ -302,7 +302,7 @@ def _new_lines(session: Session) -> int:
     last = aliased(Correction)
     useful = or_(LinePicture.split == "train", and_(LinePicture.split.is_(None), LinePicture.problem.is_(None)))
     query = _of_last(select(func.count()), last).join(LinePicture, _same_line(LinePicture, last))
-    return session.scalar(query.where(last.id > since, useful, LinePicture.problem.is_(None))) or 0
+    return session.scalar(query.where(last.id > since, last.after != "", useful, LinePicture.problem.is_(None))) or 0
 
 
 def _of_last(query: Any, last: type[Correction], upto: int | None = None) -> Any:

@@ -95,7 +95,8 @@ def _make(here: Footing, run: TrainingRun, folder: Path, lease: Lease) -> None:
         _do("evaluate", here.settings, folder, order, lease, progress)
     trained, evaluation = run_folder.left(folder / TRAINED, Trained), run_folder.left(folder / EVALUATION, Evaluation)
     if trained is None or evaluation is None:
-        raise CameToNothing("broken", "A program of the run ended well and left nothing behind.")
+        missing = TRAINED if trained is None else EVALUATION
+        raise CameToNothing("broken", f"A program of the run ended well, and what it left in {missing} cannot be read.")
     progress.phase("saving")
     made = saving.Made(folder, plan, order, trained, evaluation)
     saving.save(here, run, lease, made)
