@@ -106,6 +106,7 @@ class Settings(BaseSettings):
     train_learning_rate: float = Field(default=3e-4, gt=0, le=1)
     train_lora_rank: int = Field(default=16, ge=1, le=512)
     train_encoder_layers: int = Field(default=2, ge=0)
+    train_blend: float = Field(default=0.6, gt=0, le=1)
     train_while_reading: bool = False
     train_time_limit_h: float = Field(default=24, gt=0, le=1000)
     general_set: Path | None = None

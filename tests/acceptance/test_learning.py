@@ -33,6 +33,7 @@ LEARNING = {
     "TRAIN_LEARNING_RATE": "0.001",
     "TRAIN_LORA_RANK": "16",
     "TRAIN_ENCODER_LAYERS": "0",
+    "TRAIN_BLEND": "1",
     "TRAIN_WHILE_READING": "true",
     "GENERAL_LINES": "60",
     "GATE_MIN_PAGES": "8",

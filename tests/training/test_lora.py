@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from copyist.training.events import Failed
-from copyist.training.lora import adapted, adapter, put_back, targets, trained_parameters
+from copyist.training.lora import adapted, adapter, blend, put_back, targets, trained_parameters
 from copyist.training.order import Parameters
 from copyist.training.reading import LearningReader
 from tests.engines.tiny_trocr import write_base, write_small
@@ -63,3 +63,19 @@ def test_an_adapter_of_which_a_half_is_missing_is_refused(model: Any) -> None:
     half = {name: weights for name, weights in saved.items() if ".encoder." not in name}
     with pytest.raises(Failed, match="does not fit"):
         put_back(learner, half)
+
+
+def test_a_blended_model_lies_between_the_base_and_what_was_trained(model: Any) -> None:
+    weights = model.decoder.model.decoder.layers[0].fc1.weight
+    base = weights.detach().clone()
+    learner = adapted(model, Parameters())
+    put_back(learner, {name: torch.randn_like(saved) for name, saved in adapter(learner).items()})
+    trained = adapter(learner)
+    blend(learner, 1.0)
+    assert all(torch.equal(one, trained[name]) for name, one in adapter(learner).items())
+    learner.merge_adapter()
+    far = weights.detach() - base
+    learner.unmerge_adapter()
+    blend(learner, 0.6)
+    learner.merge_adapter()
+    assert torch.allclose(weights.detach() - base, 0.6 * far, atol=1e-4)

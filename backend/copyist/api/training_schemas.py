@@ -166,6 +166,7 @@ class Wish(BaseModel):
     alpha: int | None = Field(default=None, ge=1, le=1024)
     dropout: float | None = Field(default=None, ge=0, lt=1)
     encoder_layers: int | None = Field(default=None, ge=0, le=100, description="Of the encoder's last; 0: all")
+    blend: float | None = Field(default=None, gt=0, le=1, description="How far from the base to what was trained")
     variants: int | None = Field(default=None, ge=0, le=100, description="How many ways each line is shown in")
     replay: float | None = Field(default=None, ge=0, le=0.9, description="Share of general lines, against forgetting")
     seed: int | None = Field(default=None, ge=0, le=2**31 - 1)

@@ -28,8 +28,8 @@ FEW, NEIGHBOURS = 4, 10
 DISTINCT = 0.1
 """By so much a pair is better than any other that could be, or nobody knows which one it is."""
 A_SHIFT = 0.5
-"""So much more a text has in common, in lines, if its lines are moved, before they are; and so much of it must then have
-found its place. Where next to nothing was read right, a line that looks like another one tells nothing."""
+"""So much more a text has in common, in lines, if its lines are moved, before they are; and so large a share of it must
+then have found its place. Where next to nothing was read right, a line that looks like another one tells nothing."""
 MOST_LINES = 5_000
 MOST_PAIRS = 100_000
 """Of lines that are compared, which takes a second. Only pages that have nearly nothing in common come near it."""

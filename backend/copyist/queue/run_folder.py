@@ -152,6 +152,7 @@ def _parameters(settings: Settings, run: TrainingRun) -> Parameters:
         "learning_rate": settings.train_learning_rate,
         "batch": settings.train_batch,
         "epochs": settings.train_epochs,
+        "blend": settings.train_blend,
         **run.parameters,
     }
     try:

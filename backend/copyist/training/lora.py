@@ -101,5 +101,13 @@ def put_back(learner: Any, saved: Mapping[str, torch.Tensor]) -> None:
             weights.copy_(saved[name])
 
 
+def blend(learner: Any, share: float) -> None:
+    """Take ``learner`` back to ``share`` of the way from the base to what was trained."""
+    with torch.no_grad():
+        for name, weights in _trained(learner):
+            if ".lora_B." in name:
+                weights.mul_(share)
+
+
 def _trained(learner: Any) -> Iterator[tuple[str, Any]]:
     return ((name, weights) for name, weights in learner.named_parameters() if weights.requires_grad)

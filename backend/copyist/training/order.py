@@ -42,6 +42,9 @@ class Parameters(Record):
     """How many ways each line is augmented in, one after the other in the epochs; 0 shows it as it is."""
     replay: float = Field(default=0.25, ge=0, lt=1)
     """The share of general lines in each epoch, against forgetting."""
+    blend: float = Field(default=1.0, gt=0, le=1)
+    """How far the model goes from the base to what was trained; less than all the way forgets less (Wortsman et al.,
+    arXiv 2109.01903)."""
     seed: int = Field(default=0, ge=0)
 
 
@@ -120,6 +123,7 @@ class Trained(Record):
     epochs: int
     best_epoch: int
     dev_cer: float | None
+    """Of the best epoch, before the model was taken back by ``Parameters.blend``."""
     dev_cer_before: float | None
     train_loss: float
     encoder_parameters: int

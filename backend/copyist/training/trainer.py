@@ -23,7 +23,7 @@ from copyist.training.events import Failed, Stopped, reported, tell
 from copyist.training.general import general_set, replay_lines
 from copyist.training.lessons import Lesson, Lessons, Picture, general_lessons, lessons
 from copyist.training.loop import Loop, Progress
-from copyist.training.lora import adapted, trained_parameters
+from copyist.training.lora import adapted, blend, trained_parameters
 from copyist.training.merging import save_merged
 from copyist.training.order import (
     CHECKPOINT,
@@ -96,6 +96,7 @@ def train(folder: Path, *, stop: Stop, replay: Replay) -> None:
         tell(Event(event="phase", phase=Phase.TRAINING, device=reader.device))
         progress = loop.run()
         tell(Event(event="phase", phase=Phase.MERGING))
+        blend(learner, order.parameters.blend)
         golden = _golden(learner, reader, found, stop)
     finally:
         views.close()
