@@ -95,7 +95,7 @@ def test_it_counts_what_waits_in_every_queue_at_every_priority(
     app.close()
     await_answer(service, flower)
     lengths = {queue["name"]: queue["messages"] for queue in ask(flower, "/api/queues/length").json()["active_queues"]}
-    assert lengths == {"cpu": 3, "gpu": 6, "pictures": 9}
+    assert lengths == {"cpu": 3, "gpu": 6, "pictures": 9, "training": 0}
     assert ask(flower, "/broker").status_code == 200
 
 
