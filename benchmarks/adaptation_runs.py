@@ -31,7 +31,8 @@ from copyist.training.order import EXAMPLES, LINES, MERGED, ORDER, Order, Parame
 from copyist.training.views import replay_lines_an_epoch
 
 SHARE = 0.6
-"""Of the tuned model in a blended one; chosen, as the rates are, on other hands than those of the result."""
+"""Of the tuned model in a blended one. Settled on the hands of the benchmark; ``docs/learning.md`` says how three more
+hands and another general set, which nothing was chosen on, came out."""
 ROOT = Path(__file__).resolve().parent.parent
 _LINES_A_PAGE = 10
 _DEV = 8

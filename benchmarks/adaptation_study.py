@@ -36,7 +36,7 @@ _TEST, _GENERAL = 150, 300
 _GENERAL_SEED = 7_001
 LORA = Parameters(learning_rate=1e-3, batch=16, replay=0.4)
 FULL = Parameters(learning_rate=3e-4, batch=16, replay=0.4)
-"""Chosen on other hands than these. A model of 2 million weights wants a higher rate than one of 60."""
+"""The rates were chosen on two other hands. A model of 2 million weights wants a higher one than one of 60."""
 _FALL, _RISE = 40.0, 5.0
 _REAL_HELD_OUT = 2
 
