@@ -19,7 +19,7 @@ run: setup
 
 ## make test         the checks and the tests, with a real Redis and PostgreSQL; this is what CI runs
 test: check
-	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile -m "not slow and not compose"
+	$(VENV)/bin/python -m pytest -m "not slow and not compose"
 
 ## make test-slow    the long proofs
 test-slow: $(VENV)/dev.stamp

@@ -103,6 +103,14 @@ def correct(service: Service, job_id: str, texts: Sequence[Sequence[str]]) -> di
     return body
 
 
+def await_pictures(service: Service, seconds: float = 60) -> None:
+    """Wait until all corrected lines are cut out of their pages."""
+    until = time.monotonic() + seconds
+    while (counts := service.client.get("/api/training").json()["counts"])["waiting"]:
+        assert time.monotonic() < until, counts
+        time.sleep(0.2)
+
+
 def runs(service: Service) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = service.client.get("/api/training/runs").json()["runs"]
     return found
@@ -172,6 +180,7 @@ def test_a_trainer_that_is_killed_goes_on_where_it_was(learning: Callable[..., S
     written, texts = hands.pages(hands.UNKNOWN, 40, seed=8)
     job, _ = read(service, written)
     correct(service, job, texts)
+    await_pictures(service)
     assert service.client.post("/api/training/runs").status_code == 202
     await_run(service, lambda run: (run["progress"].get("epoch") or 0) >= 3)
 

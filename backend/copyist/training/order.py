@@ -40,11 +40,11 @@ class Parameters(Record):
     """It ends after so many epochs in which the CER on the dev lines did not fall."""
     variants: int = Field(default=2, ge=0)
     """How many ways each line is augmented in, one after the other in the epochs; 0 shows it as it is."""
-    replay: float = Field(default=0.25, ge=0, lt=1)
+    replay: float = Field(default=0.4, ge=0, lt=1)
     """The share of general lines in each epoch, against forgetting."""
     blend: float = Field(default=1.0, gt=0, le=1)
     """How far the model goes from the base to what was trained; less than all the way forgets less (Wortsman et al.,
-    arXiv 2109.01903)."""
+    arXiv 2109.01903), which is what the service does (``TRAIN_BLEND``)."""
     seed: int = Field(default=0, ge=0)
 
 
