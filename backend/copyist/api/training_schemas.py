@@ -120,7 +120,6 @@ STEP: dict[str, Any] = {
     "seconds": 2.9,
     "at": "2026-03-01T02:02:11Z",
 }
-_PAUSED: dict[str, Any] = {"by": "the front desk", "at": "2026-03-01T09:30:00Z"}
 STATUS: dict[str, Any] = {
     "enabled": True,
     "trainer": {"alive": True, "problem": None},

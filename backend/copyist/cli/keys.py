@@ -15,18 +15,14 @@ from rich.markup import escape
 from rich.table import Table
 from sqlalchemy.orm import Session
 
-from copyist.cli import waiting
+from copyist.cli.database import opened
 from copyist.cli.parts import configured, stop
 from copyist.db import keys
 from copyist.db.keys import DEFAULT_SCOPES, Scope, Tier
-from copyist.db.session import Database
 from copyist.db.tables import ApiKey, now
-from copyist.errors import ConfigurationError
 
 app = typer.Typer(help="Make, show and revoke keys to the API.", no_args_is_help=True)
 
-DATABASE_S = 10.0
-"""So long the database may keep somebody at a terminal waiting."""
 LISTED = 1000
 _PLAIN_WIDTH = 160
 """Columns of a table that goes into a file or a pipe."""
@@ -97,18 +93,8 @@ def revoke(
 def _writing() -> Iterator[Session]:
     """A transaction on the database of the settings, migrated; without it, the command ends with the reason."""
     settings = configured(broker=False)
-    try:
-        waiting.newest_database(settings, seconds=DATABASE_S)
-    except ConfigurationError as error:
-        raise stop(error.detail, os.EX_CONFIG) from error
-    except waiting.GaveUp as error:
-        raise stop(str(error)) from error
-    database = Database(settings.database)
-    try:
-        with database.write() as session:
-            yield session
-    finally:
-        database.close()
+    with opened(settings) as database, database.write() as session:
+        yield session
 
 
 def _state(key: ApiKey) -> str:

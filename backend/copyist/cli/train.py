@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from copyist.api.training_schemas import Wish
-from copyist.cli import waiting
+from copyist.cli.database import opened
 from copyist.cli.parts import configured, stop
 from copyist.cli.train_export import export
 from copyist.cli.train_tables import model_table, result_of, run_in_words, run_table, show, status_table
@@ -22,7 +22,7 @@ from copyist.db import examples, models, presence, runs, training_plan
 from copyist.db.session import Database
 from copyist.db.states import RUN_OPEN, RunStatus
 from copyist.db.training_plan import Rules
-from copyist.errors import ConfigurationError, CopyistError, TrainingOff
+from copyist.errors import CopyistError, TrainingOff
 from copyist.queue.lease import DATABASE_AWAY
 from copyist.queue.routing import Sender, celery_app
 from copyist.reasons import why
@@ -33,8 +33,6 @@ app = typer.Typer(
 )
 app.command("export")(export)
 
-DATABASE_S = 10.0
-"""So long the database may keep somebody at a terminal waiting."""
 LISTED = 100
 POLL_S = 1.0
 
@@ -151,21 +149,13 @@ def resume() -> None:
 def _database() -> Iterator[tuple[Settings, Database]]:
     """The settings and their database, migrated; the command ends with a sentence where something cannot be done."""
     settings = configured(broker=False)
-    try:
-        waiting.newest_database(settings, seconds=DATABASE_S)
-    except ConfigurationError as error:
-        raise stop(error.detail, os.EX_CONFIG) from error
-    except waiting.GaveUp as error:
-        raise stop(str(error)) from error
-    database = Database(settings.database)
-    try:
-        yield settings, database
-    except CopyistError as error:
-        raise stop(error.detail) from error
-    except DATABASE_AWAY as error:
-        raise stop(f"The database does not answer: {why(error)}.") from error
-    finally:
-        database.close()
+    with opened(settings) as database:
+        try:
+            yield settings, database
+        except CopyistError as error:
+            raise stop(error.detail) from error
+        except DATABASE_AWAY as error:
+            raise stop(f"The database does not answer: {why(error)}.") from error
 
 
 def _rules(settings: Settings) -> Rules:

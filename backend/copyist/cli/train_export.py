@@ -14,10 +14,9 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
-from copyist.cli import waiting
+from copyist.cli.database import opened
 from copyist.cli.parts import configured, stop
-from copyist.db.session import Database
-from copyist.errors import ConfigurationError, CopyistError
+from copyist.errors import CopyistError
 from copyist.queue.dataset import DAMAGED, LOST, OF_PRINT, Selection, fill, select
 from copyist.reasons import why
 from copyist.settings import Settings
@@ -25,8 +24,6 @@ from copyist.storage import Storage
 from copyist.training.examples import LeftOut, Split, manifest, sha256_of
 
 MANIFEST = "manifest.jsonl"
-DATABASE_S = 10.0
-"""So long the database may keep somebody at a terminal waiting."""
 REASONS = {
     LeftOut.WAITS: "not cut out of its page yet; a worker does that",
     LeftOut.NO_PICTURE: "no picture: the page is gone, damaged, or blank there",
@@ -71,17 +68,8 @@ def export(
 
 
 def _found(settings: Settings) -> Selection:
-    try:
-        waiting.newest_database(settings, seconds=DATABASE_S)
-    except ConfigurationError as error:
-        raise stop(error.detail, os.EX_CONFIG) from error
-    except waiting.GaveUp as error:
-        raise stop(str(error)) from error
-    database = Database(settings.database)
-    try:
+    with opened(settings) as database:
         return select(database, share=settings.train_corrected_share, at_least=settings.train_min_lines)
-    finally:
-        database.close()
 
 
 def _fill(settings: Settings, folder: Path, found: Selection) -> Selection:

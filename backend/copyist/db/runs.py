@@ -20,7 +20,7 @@ from copyist.db.jobs import is_id
 from copyist.db.learning_tables import Dataset, Decision, ModelVersion, TrainingPause, TrainingRun, TrainingStep
 from copyist.db.states import RUN_OPEN, ModelStatus, PageStatus, RunStatus, before_run
 from copyist.db.tables import Page, now
-from copyist.errors import CopyistError, NotFound, RunActive, RunEnded, TrainerLost
+from copyist.errors import NotFound, RunActive, RunEnded, TrainerLost
 
 KIND = "handwriting"
 ATTEMPTS = 3
@@ -169,11 +169,6 @@ def complete(
 def fail(session: Session, run_id: str, token: str, *, code: str, detail: str) -> bool:
     """The run came to nothing, for a reason that another attempt would meet, too."""
     return _end(session, run_id, token, RunStatus.FAILED, error_code=code, error_detail=detail)
-
-
-def failed_of(session: Session, run_id: str, token: str, error: CopyistError) -> bool:
-    """The run came to nothing because of ``error``."""
-    return fail(session, run_id, token, code=error.code, detail=error.detail)
 
 
 def cancel(session: Session, run_id: str) -> TrainingRun:
