@@ -50,6 +50,7 @@ def test_every_job_ends_and_every_page_has_exactly_one_result(tmp_path: Path, ow
             uploading.join()
             try:
                 outcomes = {job: ended(service, job) for job in jobs}
+                await_the_jobs_nobody_knows_of(url)
             finally:
                 over.set()
                 disasters.join()
@@ -57,7 +58,7 @@ def test_every_job_ends_and_every_page_has_exactly_one_result(tmp_path: Path, ow
         assert_there_was_chaos(seen)
         assert [body for body in outcomes.values() if body["status"] != "completed"] == []
         assert {job: body["progress"]["pages_done"] for job, body in outcomes.items()} == jobs
-        assert_one_result_each(url, sum(jobs.values()))
+        assert_one_result_each(url, at_least=sum(jobs.values()))
 
 
 def upload(service: Service, samples: Path, jobs: dict[str, int]) -> None:
@@ -136,11 +137,20 @@ def ended(service: Service, job: str) -> dict[str, object]:
         assert time.monotonic() < until, response.text
 
 
-def assert_one_result_each(url: str, pages: int) -> None:
+def await_the_jobs_nobody_knows_of(url: str) -> None:
+    """Wait for jobs whose answer was lost with the database: their uploader was told 503 and sent the file again."""
+    until = time.monotonic() + 60
+    while open_jobs(url):
+        assert time.monotonic() < until
+        time.sleep(0.2)
+
+
+def assert_one_result_each(url: str, at_least: int) -> None:
     engine = create_engine(url)
     with engine.connect() as connection:
         done = connection.execute(text("SELECT count(*) FROM pages WHERE status = 'done'")).scalar()
-        rows = connection.execute(text("SELECT count(*), count(DISTINCT reading_id) FROM pages")).one()
+        pages, distinct = connection.execute(text("SELECT count(*), count(DISTINCT reading_id) FROM pages")).one()
         readings = connection.execute(text("SELECT count(*) FROM readings")).scalar()
     engine.dispose()
-    assert (done, tuple(rows), readings) == (pages, (pages, pages), pages)
+    assert pages >= at_least
+    assert (done, distinct, readings) == (pages, pages, pages)
