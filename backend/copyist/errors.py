@@ -609,3 +609,23 @@ class TrainerLost(TrainingFailed):
 
     code, title = "trainer_lost", "The trainer was lost"
     template = "The process of this run was gone {attempts} times before it was done. The champion serves on."
+
+
+# --- formulas ----------------------------------------------------------------------------------------------------
+
+
+class NothingFound(CopyistError):
+    """A picture without a formula, sent to somebody who answers with one."""
+
+    code, status, title = "nothing_found", 422, "There is nothing to read"
+    template = "{reason} Send a picture that holds one formula, dark on light or light on dark."
+
+
+class FormulaDataMissing(CopyistError):
+    """A folder that is to be trained on, and holds no formulas."""
+
+    code, status, title = "formula_data_missing", 422, "There are no formulas to learn from"
+    template = (
+        "{reason} Name a folder of MathWriting (train, valid, test with .inkml files), of CROHME, one with a "
+        "labels.csv (image,latex), or make one: `copyist formula generate DIR`."
+    )

@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     ocr_plugins: Names = ()
     ocr_model: Path | None = None
     nougat_model: Path | None = None
+    formula_model: Path | None = None
     dots_ocr_model_path: Path | None = None
     dots_ocr_url: Names = ()
     dots_ocr_server: Literal["vllm", "sglang", "llamacpp", "ollama"] = "vllm"
@@ -159,7 +160,13 @@ class Settings(BaseSettings):
         return tuple(standard_code(name) or name for name in value)
 
     @field_validator(
-        "tessdata_prefix", "ocr_model", "nougat_model", "dots_ocr_model_path", "general_set", mode="before"
+        "tessdata_prefix",
+        "ocr_model",
+        "nougat_model",
+        "formula_model",
+        "dots_ocr_model_path",
+        "general_set",
+        mode="before",
     )
     @classmethod
     def _empty_is_none(cls, value: object) -> object:

@@ -110,10 +110,10 @@ class DotsSettings:
 class EngineSettings:
     """What engines may know of the configuration; made from ``settings`` at the edge.
 
-    ``tessdata`` is a folder of ``*.traineddata``, or ``None`` to look in the usual places. ``trocr`` and ``nougat`` are
-    folders of checkpoints, or ``None`` for the first that is found in the weights folder. ``champion`` is where the
-    TrOCR model that was trained here and serves lies, usually a link that is moved: it goes before ``trocr``, and where
-    it leads nowhere the published model reads.
+    ``tessdata`` is a folder of ``*.traineddata``, or ``None`` to look in the usual places. ``trocr``, ``nougat`` and
+    ``formula`` are folders of checkpoints, or ``None`` for the first that is found in the weights folder. ``champion``
+    is where the TrOCR model that was trained here and serves lies, usually a link that is moved: it goes before
+    ``trocr``, and where it leads nowhere the published model reads.
     """
 
     weights: Path = Path("weights")
@@ -123,6 +123,7 @@ class EngineSettings:
     trocr: Path | None = None
     champion: Path | None = None
     nougat: Path | None = None
+    formula: Path | None = None
     dots: DotsSettings = DotsSettings()
 
 

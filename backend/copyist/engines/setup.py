@@ -19,6 +19,7 @@ def engine_settings(values: Mapping[str, Any]) -> EngineSettings:
         trocr=values["ocr_model"],
         champion=values["data_dir"] / "models" / "handwriting",
         nougat=values["nougat_model"],
+        formula=values["formula_model"],
         dots=DotsSettings(
             servers=tuple(values["dots_ocr_url"]),
             flavour=values["dots_ocr_server"],
