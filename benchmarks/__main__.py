@@ -12,6 +12,7 @@ from typing import NamedTuple
 from benchmarks import (
     accuracy,
     adaptation,
+    formula,
     gpu,
     latency,
     line_segmentation,
@@ -48,6 +49,7 @@ BENCHMARKS = {
         gpu,
         adaptation,
         training_speed,
+        formula,
     )
 }
 ONLY_BY_NAME = {"adaptation", "training_speed"}

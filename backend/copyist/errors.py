@@ -621,6 +621,13 @@ class NothingFound(CopyistError):
     template = "{reason} Send a picture that holds one formula, dark on light or light on dark."
 
 
+class TooManyPictures(CopyistError):
+    """More pictures of formulas in one call than it takes."""
+
+    code, status, title = "too_many_pictures", 422, "The batch has too many pictures"
+    template = "A batch holds at most {limit} pictures, and this one has {sent}. Send the others in another call."
+
+
 class FormulaDataMissing(CopyistError):
     """A folder that is to be trained on, and holds no formulas."""
 

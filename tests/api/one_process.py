@@ -105,6 +105,7 @@ def serving(folder: Path, redis_url: str, **settings: Any) -> Iterator[Start]:
                 "result_cache": False,
                 "max_bytes": 1_000_000,
                 "weights_dir": folder / "weights",
+                "formula_model": folder / "weights" / "no-formulas",
             }
             return running.enter_context(OneProcess(Settings(**shared | settings | others), works=works))
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api.formula_engines import LATEX, in_base64, picture
+from tests.api.formula_engines import LATEX, NO_INK, in_base64, picture
 from tests.api.one_process import OneProcess, Start, assert_cancelled_when_the_client_hangs_up, serving
 from tests.api.test_refusals import assert_problem
 
@@ -49,8 +49,15 @@ def test_a_data_url_becomes_latex_and_confidence(serve: Start) -> None:
     }
 
 
-def test_a_picture_of_nothing_has_no_latex(serve: Start) -> None:
-    assert recognize(serve(), data_url(picture(50, 200))).json() == {"latex": "", "confidence": None}
+def test_a_picture_of_nothing_is_told_so(serve: Start) -> None:
+    answer = recognize(serve(), data_url(picture(50, 200)))
+    assert_problem(answer, 422, "nothing_found")
+    assert answer.json()["detail"].startswith(NO_INK)
+
+
+def test_who_is_not_sure_says_so(serve: Start) -> None:
+    body = recognize(serve(), data_url(picture(80, 80))).json()
+    assert (body["latex"], body["confidence"], len(body["warnings"])) == (LATEX, 0.2, 2)
 
 
 def test_without_an_engine_for_formulas_nothing_is_made_up(serve: Start) -> None:

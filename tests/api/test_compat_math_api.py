@@ -13,7 +13,7 @@ import pytest
 from copyist.db import keys
 from copyist.db.keys import Scope
 from copyist.db.session import Database
-from tests.api.formula_engines import LATEX, in_base64, picture
+from tests.api.formula_engines import LATEX, NO_FORMULA, NO_INK, in_base64, picture
 from tests.api.one_process import OneProcess, Start, assert_cancelled_when_the_client_hangs_up, serving
 from tests.api.test_refusals import assert_problem
 
@@ -34,6 +34,11 @@ def predict(service: OneProcess, content: bytes, **headers: str) -> httpx.Respon
     return service("POST", "/predict", files={"file": ("formula_image.png", content)}, headers=headers)
 
 
+def jobs(service: OneProcess) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = service("GET", "/api/jobs").json()["jobs"]
+    return found
+
+
 def batch(service: OneProcess, *images: str) -> httpx.Response:
     return service("POST", "/predict/batch", json={"images": list(images)})
 
@@ -49,16 +54,20 @@ def test_one_picture_becomes_a_formula(serve: Start) -> None:
 
 
 def test_a_batch_has_a_result_for_each_picture_and_an_error_for_each_that_failed(serve: Start) -> None:
-    answer = batch(serve(), in_base64(picture()), "bm8gcGljdHVyZQ==", in_base64(picture(400)), in_base64(picture(200)))
+    pictures = [picture(), picture(400), picture(1, 5000), picture(200)]
+    good, hard, strip, another = map(in_base64, pictures)
+    text, broken, empty = in_base64(b"no picture"), good[:50] + "!", ""
+    answer = batch(serve(), good, text, hard, strip, broken, empty, another)
     assert answer.status_code == 200
     body = answer.json()
-    assert (body["total"], body["successful"], body["failed"]) == (4, 2, 2)
+    assert (body["total"], body["successful"], body["failed"]) == (7, 2, 5)
     results: list[dict[str, Any]] = body["results"]
-    assert [one["index"] for one in results] == [0, 1, 2, 3]
-    assert [one["formula"] for one in results] == [LATEX, None, None, LATEX]
+    assert [one["index"] for one in results] == [*range(7)]
+    assert [one["formula"] for one in results] == [LATEX, *[None] * 5, LATEX]
     assert [one["error"] and one["error"]["code"] for one in results] == [
-        *(None, "unsupported_media", "only_placeholder", None)
+        *(None, "unsupported_media", "only_placeholder", "nothing_found", "invalid_source", "empty_upload", None)
     ]
+    assert all(one["error"]["detail"].endswith(".") for one in results[1:6])
     assert TIMESTAMP.fullmatch(body["timestamp"])
 
 
@@ -70,10 +79,32 @@ def test_a_batch_in_which_all_fail_is_no_success(serve: Start) -> None:
 
 def test_a_batch_holds_one_to_ten_pictures(serve: Start) -> None:
     service = serve(works=False)
-    for count in (0, 11):
-        answer = batch(service, *[in_base64(picture())] * count)
-        assert_problem(answer, 422, "invalid_request")
-        assert answer.json()["errors"][0]["pointer"] == "/body/images"
+    none = batch(service)
+    assert_problem(none, 422, "invalid_request")
+    assert none.json()["errors"][0]["pointer"] == "/body/images"
+    many = batch(service, *[in_base64(picture())] * 11)
+    assert_problem(many, 422, "too_many_pictures")
+    assert many.json()["detail"].startswith("A batch holds at most 10 pictures, and this one has 11.")
+    assert service("GET", "/api/jobs").json()["jobs"] == []
+
+
+def test_a_picture_without_a_formula_is_no_success_and_the_engine_says_why(serve: Start) -> None:
+    service = serve(result_cache=True)
+    for _ in range(2):
+        answer = predict(service, picture(50, 200))
+        assert_problem(answer, 422, "nothing_found")
+        assert answer.json()["detail"].startswith(f"{NO_INK} Send ")
+    trail = [service("GET", f"/api/jobs/{job['id']}/pages/1").json()["trail"] for job in jobs(service)]
+    assert [steps[-1]["outcome"] for steps in trail] == ["cached", "read"], "the second one was not read again"
+
+
+def test_who_is_not_sure_says_so(serve: Start) -> None:
+    service = serve()
+    said = [NO_FORMULA, "The engine is only 20% sure of this formula: check it."]
+    body = predict(service, picture(80, 80)).json()
+    assert (body["formula"], body["confidence"], body["warnings"]) == (LATEX, 0.2, said)
+    results = batch(service, in_base64(picture(90, 90)), in_base64(picture())).json()["results"]
+    assert [one["warnings"] for one in results] == [said, []]
 
 
 def test_each_picture_of_a_batch_counts(serve: Start) -> None:
@@ -113,6 +144,7 @@ def test_status_and_model_say_what_is_there(serve: Start) -> None:
     assert status["uptime"] >= 0 and TIMESTAMP.fullmatch(status["timestamp"])
     model = service("GET", "/model/info").json()
     assert (model["engine"], model["version"], model["model_loaded"]) == ("formulas", "1", True)
+    assert (model["model_name"], model["architecture"]) == ("formula-test", {"encoder": "two layers"})
 
 
 def test_without_an_engine_for_formulas_it_says_so(serve: Start) -> None:

@@ -14,7 +14,13 @@ from copyist.db.tables import Worker, now
 from tests.api.conftest import Ask
 
 OLD = {"ready": True, "reason": "", "version": "1", "languages": ["eng"], "needs_gpu": False, "modes": ["document"]}
-NEW = OLD | {"device": "cuda", "model": "small", "memory_bytes": 5_000_000, "state": "loaded"}
+NEW = OLD | {
+    "device": "cuda",
+    "model": "small",
+    "memory_bytes": 5_000_000,
+    "state": "loaded",
+    "details": {"size": "10 MB"},
+}
 ABSENT = OLD | {"ready": False, "reason": "No weights.", "languages": [], "state": "failed"}
 
 Show = Callable[..., None]
@@ -57,6 +63,7 @@ def test_tells_where_an_engine_reads_and_how_far_its_model_is(show: Show, ask: A
         "device": "cuda",
         "model": "small",
         "memory_bytes": 5_000_000,
+        "details": {"size": "10 MB"},
         "state": "loaded",
         "workers": 1,
     }
@@ -66,7 +73,7 @@ def test_understands_a_worker_that_tells_less(show: Show, ask: Ask) -> None:
     show("old", easyocr=OLD)
     found = engines(ask)["easyocr"]
     assert (found["device"], found["model"], found["memory_bytes"], found["state"]) == ("", "", None, "unloaded")
-    assert found["workers"] == 1
+    assert (found["workers"], found["details"]) == (1, {})
 
 
 def test_counts_the_workers_that_have_it_and_lets_the_readiest_speak(show: Show, ask: Ask) -> None:

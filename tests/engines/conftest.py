@@ -9,6 +9,7 @@ import pytest
 from copyist.engines.base import DotsSettings, EngineSettings
 from tests.engines.digits_network import write_network
 from tests.engines.dots.tiny_dots import write_reading_dots
+from tests.engines.formula.tiny_formula import write_talking_formula
 from tests.engines.tiny_nougat import write_reading_nougat
 from tests.engines.tiny_trocr import write_reading_trocr
 
@@ -20,4 +21,5 @@ def engine_settings(tmp_path_factory: pytest.TempPathFactory) -> EngineSettings:
     write_reading_trocr(weights / "trocr-tiny")
     write_reading_nougat(weights / "nougat-tiny")
     write_reading_dots(weights / "dots.tiny")
+    write_talking_formula(weights / "formula-tiny")
     return EngineSettings(weights=weights, use_gpu=False, dots=DotsSettings(on_cpu=True))

@@ -269,14 +269,14 @@ def test_identity_names_what_decides_a_reading(registry: Registry) -> None:
 @pytest.mark.parametrize(
     ("backend", "fallback", "order"),
     [
-        ("auto", None, ("trocr", "nougat", "dots", "easyocr", "rapidocr", "tesseract", "mock")),
+        ("auto", None, ("trocr", "nougat", "formula", "dots", "easyocr", "rapidocr", "tesseract", "mock")),
         ("auto", ("tesseract",), ("tesseract",)),
-        ("tesseract", None, ("tesseract", "trocr", "nougat", "mock")),
+        ("tesseract", None, ("tesseract", "trocr", "nougat", "formula", "mock")),
         ("tesseract", (), ("tesseract",)),
         ("rapidocr", ("tesseract",), ("rapidocr", "tesseract")),
         ("mock", None, ("mock",)),
-        ("nougat", None, ("nougat", "trocr", "dots", "easyocr", "rapidocr", "tesseract", "mock")),
-        ("crash", None, ("crash", "trocr", "nougat", "dots", "easyocr", "rapidocr", "tesseract", "mock")),
+        ("nougat", None, ("nougat", "trocr", "formula", "dots", "easyocr", "rapidocr", "tesseract", "mock")),
+        ("crash", None, ("crash", "trocr", "nougat", "formula", "dots", "easyocr", "rapidocr", "tesseract", "mock")),
     ],
 )
 def test_order_starts_where_the_settings_say(

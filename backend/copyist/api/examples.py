@@ -169,6 +169,7 @@ ENGINE: dict[str, Any] = {
     "device": "cpu",
     "model": "",
     "memory_bytes": None,
+    "details": {},
     "state": "loaded",
     "workers": 2,
 }

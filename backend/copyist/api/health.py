@@ -139,6 +139,7 @@ def _engine(name: str, languages: list[str], told: Sequence[Mapping[str, Any]]) 
         device=facts.get("device", ""),
         model=facts.get("model", ""),
         memory_bytes=facts.get("memory_bytes"),
+        details=facts.get("details", {}),
         state=facts.get("state", "unloaded"),
         workers=sum(one["ready"] for one in told),
     )

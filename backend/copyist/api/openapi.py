@@ -40,6 +40,8 @@ _FIELDS: Mapping[type[CopyistError], Mapping[str, object]] = {
     errors.NoPageRead: {"pages": 3},
     errors.StillReading: {"job": "0b8f4b0e-6c2d-4f0a-9a57-3d5a4f0f9c11", "state": "processing", "seconds": 60},
     errors.OnlyPlaceholder: {"job": "0b8f4b0e-6c2d-4f0a-9a57-3d5a4f0f9c11"},
+    errors.NothingFound: {"reason": "Nothing is written in this picture."},
+    errors.TooManyPictures: {"limit": 10, "sent": 11},
     errors.ConversionTooLong: {"job": "0b8f4b0e-6c2d-4f0a-9a57-3d5a4f0f9c11", "seconds": 60},
     problems.InvalidRequest: {"fields": "limit"},
     errors.Forbidden: {"scope": "write"},

@@ -246,6 +246,7 @@ class EngineBody(BaseModel):
     device: str = Field(description="`cpu`, `cuda`, or the address of a server.")
     model: str
     memory_bytes: int | None = Field(description="Roughly what the loaded model takes up; null where nobody knows.")
+    details: dict[str, str] = Field(description="The model's shape, size and figures, where the engine tells them.")
     state: Literal["unloaded", "loading", "loaded", "failed"]
     workers: int = Field(ge=0, description="How many living workers have it ready.")
 

@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 
 from copyist import __version__
-from copyist.cli import correct, engines, flower, keys, migrate, parts, read, submit, train, trainer, up, weights
+from copyist.cli import (
+    correct,
+    engines,
+    flower,
+    formula,
+    keys,
+    migrate,
+    parts,
+    read,
+    submit,
+    train,
+    trainer,
+    up,
+    weights,
+)
 
 app = typer.Typer(
     name="copyist", help="OCR for notes, scans and PDFs.", no_args_is_help=True, pretty_exceptions_show_locals=False
@@ -26,6 +40,7 @@ app.command("engines", help="Show which engines can read here, and why the other
 app.add_typer(weights.app, name="weights")
 app.add_typer(keys.app, name="keys")
 app.add_typer(train.app, name="train")
+app.add_typer(formula.app, name="formula")
 
 
 def _show_version(wanted: bool) -> None:

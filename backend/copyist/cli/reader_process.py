@@ -19,7 +19,7 @@ from copyist import media, pdflock
 from copyist.cli.reader import Answer, Failed, Opened, OpenFile, PageRead, ReadPage, Ready, Refused, Setup, Stage, Task
 from copyist.engines.base import FAULTS, Mode, Outcome, ReadOptions, Try
 from copyist.engines.registry import Registry
-from copyist.engines.setup import engine_settings, make_chain
+from copyist.engines.setup import engine_settings, formula_chain, make_chain
 from copyist.errors import CopyistError, Encrypted, WrongPassword
 from copyist.languages import language_codes
 from copyist.media import MediaKind
@@ -90,6 +90,7 @@ class Desk:
                 chain=self.chain,
                 options=self.options,
                 text=self.setup.text,
+                formulas=lambda: formula_chain(self.chain),
                 skip={name: Try(name, Outcome(outcome), reason) for name, outcome, reason in task.skip},
                 on_start=lambda name: self._channel.send(Stage(self.settings.engine_timeout_s, engine=name)),
             )

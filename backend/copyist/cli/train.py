@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from copyist.api.training_schemas import Wish
+from copyist.cli import formula
 from copyist.cli.database import opened
 from copyist.cli.parts import configured, stop
 from copyist.cli.train_export import export
@@ -32,6 +33,7 @@ app = typer.Typer(
     help="Learn from corrections: runs, versions of the model, and which one serves.", no_args_is_help=True
 )
 app.command("export")(export)
+app.command("formula")(formula.train)
 
 LISTED = 100
 POLL_S = 1.0

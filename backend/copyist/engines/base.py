@@ -8,7 +8,7 @@ libraries are imported in the constructor, which runs in the child, on first use
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -147,6 +147,8 @@ class Availability:
     """Roughly what the loaded model takes up there, where that is known."""
     at_once: int = 1
     """How many pages one instance reads at once: ``read`` is then called from that many threads."""
+    details: Mapping[str, str] = field(default_factory=dict)
+    """What else people may want to know of the model, by name: its shape, its size, what it was measured to do."""
 
 
 class Engine(Protocol):

@@ -35,8 +35,8 @@ from copyist.errors import ConfigurationError, CopyistError, PageDamaged
 log = logging.getLogger(__name__)
 
 MOCK = "mock"
-FOR_ONE_MODE = ("trocr", "nougat")
-"""Engines for handwriting and for papers only: they stand in every chain, and are asked about no other page."""
+FOR_ONE_MODE = ("trocr", "nougat", "formula")
+"""Engines for handwriting, for papers and for formulas only: they stand in every chain, and are asked about no other page."""
 DEFAULT_ORDER = (*FOR_ONE_MODE, "dots", "easyocr", "rapidocr", "tesseract", MOCK)
 """Those for one kind of page, then from the best reader to the last resort."""
 INSTEAD = MappingProxyType({Mode.HANDWRITING: Mode.DOCUMENT, Mode.PAPER: Mode.DOCUMENT})

@@ -29,6 +29,7 @@ BUILT_IN = MappingProxyType(
     {
         "trocr": "copyist.engines.trocr:TrOcr",
         "nougat": "copyist.engines.nougat:Nougat",
+        "formula": "copyist.engines.formula.engine:Formula",
         "dots": "copyist.engines.dots.engine:Dots",
         "easyocr": "copyist.engines.easyocr:EasyOcr",
         "rapidocr": "copyist.engines.rapidocr:RapidOcr",

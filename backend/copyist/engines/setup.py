@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from copyist.engines.base import DotsSettings, EngineSettings
+from copyist.engines.base import DotsSettings, EngineSettings, Mode
 from copyist.engines.chain import MOCK, Chain, Strategy, chain_order
 from copyist.engines.registry import Registry
 
@@ -56,3 +56,20 @@ def make_chain(
     # A real engine is never placed after mock, so somebody who wants mock wants nothing else.
     names = (MOCK,) if wish == MOCK else chain_order(wish or backend, fallback or None, registry.names)
     return Chain(registry, names, Strategy.BEST if wish else Strategy(strategy), climb_below, wished=wish)
+
+
+def formula_engines(chain: Chain) -> dict[str, str]:
+    """The engines made for formulas that are ready, with their versions: for what ``chain`` leaves without LaTeX.
+
+    They help with a page that was read, so a chain that somebody has made short does not leave them out.
+    """
+    registry = chain.registry
+    modes = {name: registry.engine_class(name).modes for name in (*chain.names, *registry.names)}
+    made_for_it = [name for name, read in modes.items() if Mode.FORMULA in read and Mode.DOCUMENT not in read]
+    return {name: found.version for name in made_for_it if (found := registry.check(name)).ready}
+
+
+def formula_chain(chain: Chain) -> Chain | None:
+    """The same as a chain; ``None`` where there is none."""
+    ready = formula_engines(chain)
+    return Chain(chain.registry, tuple(ready)) if ready else None

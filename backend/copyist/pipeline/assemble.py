@@ -7,7 +7,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from copyist.document import Block, Box, Line, Page
+from copyist.document import Block, BlockKind, Box, Line, Page
 from copyist.engines.base import PageImage
 from copyist.pipeline.placement import Placement
 
@@ -18,7 +18,10 @@ _INK_SHARE = 0.0002
 
 
 def assemble(reading: Page, placement: Placement, *, number: int, dpi: int | None) -> Page:
-    """``reading`` with its boxes on the page as uploaded, without lines that say nothing."""
+    """``reading`` with its boxes on the page as uploaded, without lines that say nothing.
+
+    A formula without any is kept: somebody else may read it yet (``pipeline.formulas``).
+    """
     blocks = (_placed(block, placement.box) for block in reading.blocks)
     return reading.model_copy(
         update={
@@ -28,7 +31,9 @@ def assemble(reading: Page, placement: Placement, *, number: int, dpi: int | Non
             "dpi": dpi,
             "turned": placement.turned,
             "skew": round(placement.skew, 2),
-            "blocks": tuple(block for block in blocks if block.lines or block.markup),
+            "blocks": tuple(
+                block for block in blocks if block.lines or block.markup or block.kind is BlockKind.FORMULA
+            ),
         }
     )
 

@@ -1,16 +1,21 @@
-"""The way of a page, on one screen: its text layer if that is real, else the engine of the chain that reads it."""
+"""The way of a page, on one screen: its text layer if that is real, else the engine of the chain that reads it.
+
+Formulas for which that engine wrote no LaTeX go to an engine for formulas.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 from copyist.document import Mode, Page, TextPolicy
 from copyist.engines.base import Engine, ReadOptions, Stop, Try
 from copyist.errors import DamagedFile, PageDamaged, TooManyPixels
 from copyist.pipeline.assemble import assemble, is_blank
+from copyist.pipeline.formulas import BareFormulas, without_empty
 from copyist.pipeline.prepare import place
 from copyist.pipeline.render import REFERENCE_DPI, PageSource
 from copyist.pipeline.textlayer import read_text_layer
@@ -63,6 +68,10 @@ class Chain(Protocol):
         ...
 
 
+def _nobody() -> None:
+    """There are no engines for formulas."""
+
+
 @dataclass(frozen=True)
 class PageReading:
     """A page as it was read, ``None`` when no engine could; every engine tried; whether it is only a placeholder."""
@@ -80,6 +89,7 @@ def read_page(
     chain: Chain,
     options: ReadOptions,
     text: TextPolicy = TextPolicy.AUTO,
+    formulas: Callable[[], Chain | None] = _nobody,
     skip: Mapping[str, Try] = _NO_SKIPS,
     on_start: Callable[[str], object] = str,
     on_turn: Callable[[str], object] = str,
@@ -87,26 +97,56 @@ def read_page(
 ) -> PageReading:
     """Read page ``number`` (from 1) of an open file.
 
-    ``skip``, ``on_start``, ``on_turn`` and ``let_through`` go to the chain: engines known to fail on this page, who
-    hears which engine is wanted and which begins to read, and exceptions (a cancel) that are no engine's fault. Raises
-    ``PageDamaged``, ``DamagedFile`` or ``TooManyPixels`` when there is no page to show an engine.
+    ``formulas`` gives the engines for those formulas that ``chain`` leaves without LaTeX; it is called where there are
+    any. ``skip``, ``on_start``, ``on_turn`` and ``let_through`` go to the chain: engines known to fail on this page,
+    who hears which engine is wanted and which begins to read, and exceptions (a cancel) that are no engine's fault.
+    Raises ``PageDamaged``, ``DamagedFile`` or ``TooManyPixels`` when there is no page to show an engine.
     """
     if text is not TextPolicy.FORCE and options.mode is Mode.DOCUMENT:
         page = read_text_layer(source, number, always=text is TextPolicy.ONLY)
         if page is not None:
             return PageReading(page)
-    reading = chain.read(
-        lambda engine: read_with(engine, source, number, options),
-        mode=options.mode,
-        languages=options.languages,
+    ask = partial(
+        _ask,
         skip=skip,
         on_start=on_start,
         on_turn=on_turn,
         stop=options.stop,
         has_ink=lambda: not is_blank(source.image(number, REFERENCE_DPI)),
+    )
+    reading = ask(
+        chain,
+        lambda engine: read_with(engine, source, number, options),
+        mode=options.mode,
+        languages=options.languages,
         let_through=(*_NOT_THE_ENGINE, *let_through),
     )
-    return PageReading(reading.page, reading.trail, reading.degraded, reading.may_be_cached)
+    if reading.page is None:
+        return reading
+    bare = BareFormulas(source, number, reading.page)
+    helpers = formulas() if bare.blocks and options.mode is not Mode.FORMULA else None
+    if helpers is None:
+        return replace(reading, page=without_empty(reading.page))
+    # The page was read: whatever is wrong with it now is no reason to lose that.
+    read = ask(
+        helpers,
+        lambda engine: bare.read(engine, options),
+        mode=Mode.FORMULA,
+        languages=(),
+        let_through=let_through,
+    )
+    return PageReading(
+        without_empty(bare.put_back(read.page) if read.page else reading.page),
+        (*reading.trail, *bare.told(read.trail, read.page)),
+        reading.degraded,
+        reading.may_be_cached and read.may_be_cached,
+    )
+
+
+def _ask(chain: Chain, read: Callable[[Engine], Page], **options: Any) -> PageReading:
+    """What ``chain`` makes of the page with ``read``."""
+    found = chain.read(read, **options)
+    return PageReading(found.page, found.trail, found.degraded, found.may_be_cached)
 
 
 def read_with(engine: Engine, source: PageSource, number: int, options: ReadOptions) -> Page:

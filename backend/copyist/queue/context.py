@@ -16,7 +16,7 @@ from copyist.engines.base import Availability, ReadOptions, Stop
 from copyist.engines.chain import Chain
 from copyist.engines.gpu import gpus
 from copyist.engines.registry import Registry, State
-from copyist.engines.setup import engine_settings, make_chain
+from copyist.engines.setup import engine_settings, formula_engines, make_chain
 from copyist.pipeline.flow import render_settings
 from copyist.queue import champion
 from copyist.queue.board import Board
@@ -59,8 +59,13 @@ class Context(Footing):
         )
 
     def identity(self, options: Mapping[str, Any]) -> str:
-        """The identity of the chain that reads with a job's options."""
-        return self.chain(options).identity(self.read_options(options).mode)
+        """The identity of what reads with a job's options: of its chain, and of the engines for its formulas.
+
+        Only a page that was read says whether it holds any, so the second is a part of it for every page.
+        """
+        chain, mode = self.chain(options), self.read_options(options).mode
+        helpers = {} if mode is Mode.FORMULA else formula_engines(chain)
+        return ";".join((chain.identity(mode), *(f"{name}@{version}" for name, version in helpers.items())))
 
     def cache_key(self, sha256: str, number: int, options: Mapping[str, Any], identity: str) -> str:
         """Where a reading is kept for the next time: a hash of all that it depends on. ``identity`` is its chain's."""
@@ -123,6 +128,7 @@ class Context(Footing):
                 "device": found.device,
                 "model": found.model,
                 "memory_bytes": found.memory_bytes,
+                "details": dict(found.details),
                 "state": self.board.state(name).value,
                 **({"champion": champion.told(self)} if name == champion.ENGINE else {}),
             }

@@ -21,6 +21,7 @@ from copyist.db.pages import Claim, Finished, Lease
 from copyist.db.tables import now
 from copyist.document import TextPolicy
 from copyist.engines.base import Outcome, Try
+from copyist.engines.setup import formula_chain
 from copyist.errors import CopyistError, FileGone, PageFailed, StorageFull, TimeLimit, Unavailable
 from copyist.media import MediaKind
 from copyist.pipeline.flow import PageReading
@@ -253,6 +254,7 @@ def _through_the_pipeline(context: Context, claim: Claim, watch: Watch) -> PageR
         limit_s = min(settings.engine_timeout_s, _left_s(claim))
         watch.stage(name, limit_s, stops=context.registry.engine_class(name).stops)
 
+    chain = context.chain(claim.options)
     # It is over soon and then heeds a stop, which is better than to end a process that may have a model loaded.
     watch.stage("rendering", settings.intake_timeout_s, stops=True)
     try:
@@ -263,9 +265,10 @@ def _through_the_pipeline(context: Context, claim: Claim, watch: Watch) -> PageR
             return read(
                 source,
                 claim.lease.number,
-                chain=context.chain(claim.options),
+                chain=chain,
                 options=context.read_options(claim.options, watch.stop),
                 text=TextPolicy(claim.options.get("text", TextPolicy.AUTO)),
+                formulas=lambda: formula_chain(chain),
                 skip=skips(claim.trail),
                 on_start=engine_is_wanted,
                 on_turn=engine_reads,

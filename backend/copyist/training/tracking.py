@@ -2,7 +2,8 @@
 
 A run becomes a run of the experiment ``copyist-handwriting``; a version that came of it, one of the registered model
 of that name, with the aliases ``champion`` and ``challenger`` as they stood then. No file is uploaded: the version's
-source ``copyist://models/3`` only names it, which the SQL stores and the server of MLflow 3 take.
+source ``copyist://models/3`` only names it, which the SQL stores and the server of MLflow 3 take. A training of
+formulas becomes a run of the experiment ``copyist-formula``; it has no versions.
 
 MLflow works in a process of its own, ``python -m copyist.training.tracking``, with the facts on its standard input: so
 it can hang, or take memory, and be ended.
@@ -27,7 +28,7 @@ from copyist.document import Record
 
 log = logging.getLogger(__name__)
 
-NAME = "copyist-handwriting"
+NAME, FORMULA = "copyist-handwriting", "copyist-formula"
 LONGEST_S = 60.0
 RUN_TAG, VERSION_TAG = "copyist.run", "copyist.version"
 MAX_METRICS, MAX_TEXT = 1000, 5000
@@ -75,6 +76,7 @@ class Facts(Record):
     champion: int | None = None
     """The version that serves now; ``None``: the base."""
     steps: tuple[Step, ...] = ()
+    experiment: str = NAME
 
 
 def report(facts: Facts, uri: str, *, longest_s: float = LONGEST_S) -> str | None:
@@ -157,8 +159,8 @@ def _told(facts: Facts, uri: str) -> None:
     from mlflow.exceptions import MlflowException
 
     client = MlflowClient(uri, registry_uri=uri)
-    experiment = client.get_experiment_by_name(NAME)
-    experiment_id = experiment.experiment_id if experiment else client.create_experiment(NAME)
+    experiment = client.get_experiment_by_name(facts.experiment)
+    experiment_id = experiment.experiment_id if experiment else client.create_experiment(facts.experiment)
     known = client.search_runs([experiment_id], f"tags.`{RUN_TAG}` = '{facts.run_id}'", max_results=1)
     if known and known[0].info.status != "RUNNING":
         return

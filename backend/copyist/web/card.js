@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { copy } from "./clipboard.js";
 import { Pages } from "./pages.js";
 import { save } from "./saving.js";
-import { badge, facts, percent, retryWords, spoken } from "./words.js";
+import { badge, copyWords, facts, percent, retryWords, spoken } from "./words.js";
 
 export class Card {
   // `announce` says a sentence to people who listen; `onGone` hears that the card was taken away, `onOpen` that its job
@@ -20,7 +20,7 @@ export class Card {
     this.#part(".name").textContent = name;
     this.#part(".bar").setAttribute("aria-label", `Pages read of ${name}`);
     this.#part(".pages").setAttribute("aria-label", `Text of ${name}`);
-    for (const [button, what] of [[".cancel", "Cancel"], [".remove", "Remove"], [".copy", "Copy all text of"]]) {
+    for (const [button, what] of [[".cancel", "Cancel"], [".remove", "Remove"]]) {
       this.#part(button).setAttribute("aria-label", `${what} ${name}`);
     }
     this.#part(".cancel").addEventListener("click", () => this.#cancel());
@@ -78,6 +78,8 @@ export class Card {
     this.#part(".retry").textContent = retryWords(job);
     this.#part(".retry").setAttribute("aria-label", `${retryWords(job)}: ${job.filename}`);
     this.#part(".result").hidden = !job.links.result;
+    this.#part(".copy").textContent = copyWords(job);
+    this.#part(".copy").setAttribute("aria-label", `${copyWords(job)}: ${job.filename}`);
     for (const link of this.element.querySelectorAll("a[data-format]")) {
       link.href = api.resultUrl(job.id, link.dataset.format);
       link.download = `${job.filename.replace(/\.[^.]*$/, "")}.${link.dataset.format}`;
@@ -180,7 +182,7 @@ export class Card {
       const copied = await copy(await api.text(this.job.id));
       button.textContent = copied ? "Copied" : "Copying is not allowed here";
       this.announce(button.textContent);
-      setTimeout(() => { button.textContent = "Copy all"; }, 2000);
+      setTimeout(() => { button.textContent = copyWords(this.job); }, 2000);
     });
   }
 

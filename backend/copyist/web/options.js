@@ -3,6 +3,8 @@
 import * as api from "./api.js";
 import { languageName } from "./words.js";
 
+const NO_FORMULAS = "No engine that reads formulas is ready.";
+
 const value = (id) => document.getElementById(id).value;
 
 // The fields of an upload. People at this page are waiting, so their files go before those of a batch.
@@ -24,12 +26,15 @@ export async function fillOptions() {
   const languages = [...new Set(ready.flatMap((engine) => engine.languages))];
   fill("language", languages.map((code) => [code, languageName(code)]).sort((one, other) => one[1] < other[1] ? -1 : 1));
   fill("engine", engines.map((engine) => [engine.name, engine.ready ? engine.name : `${engine.name} (not ready)`]));
-  for (const engine of engines) {
-    const choice = document.querySelector(`#engine option[value="${CSS.escape(engine.name)}"]`);
-    choice.disabled = !engine.ready;
-    choice.title = engine.reason;
-  }
+  for (const engine of engines) allow("engine", engine.name, engine.ready, engine.reason);
+  allow("mode", "formula", ready.some((engine) => engine.modes.includes("formula")), NO_FORMULAS);
   return ready.length ? "" : "No worker with an OCR engine is running. Files can be sent, and are read when there is one.";
+}
+
+function allow(id, key, allowed, reason) {
+  const choice = document.querySelector(`#${id} option[value="${CSS.escape(key)}"]`);
+  choice.disabled = !allowed;
+  choice.title = allowed ? "" : reason;
 }
 
 function fill(id, choices) {

@@ -57,8 +57,10 @@ export class Pages {
     badge.dataset.kind = kind;
     badge.hidden = !mark;
     const text = place.querySelector(".page-text");
-    text.textContent = page.text || emptyOf(page);
+    const formula = this.job.options.mode === "formula";
+    text.textContent = page.text || emptyOf(page, formula);
     text.classList.toggle("none", !page.text);
+    text.classList.toggle("latex", formula && Boolean(page.text));
     const desk = place.querySelector(".to-desk");
     desk.href = deskAddress(this.job.id, number);
     desk.hidden = page.degraded || !page.lines?.length; // A placeholder has lines where nothing stands.
@@ -102,7 +104,9 @@ function stepsOf(page) {
   });
 }
 
-function emptyOf(page) {
+function emptyOf(page, formula) {
   if (page.error) return page.error.detail;
-  return page.status === "skipped" ? "Not read: the job was cancelled first." : "No text on this page.";
+  if (page.status === "skipped") return "Not read: the job was cancelled first.";
+  if (!formula) return "No text on this page.";
+  return ["No formula was found here.", ...page.trail.flatMap((step) => step.notes ?? [])].join(" ");
 }

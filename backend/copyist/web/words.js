@@ -33,6 +33,9 @@ export function facts(job) {
   return parts.join(" · ");
 }
 
+// What copying the whole result gives.
+export const copyWords = (job) => (job.options.mode === "formula" ? "Copy LaTeX" : "Copy all");
+
 // How long it will take, no more exactly than anybody can know.
 export function timeLeft(seconds) {
   if (seconds < 10) return "a few seconds left";

@@ -18,15 +18,28 @@ PREDICTION: dict[str, Any] = {
     "processing_time": 0.543,
     "timestamp": _AT,
 }
+UNSURE: dict[str, Any] = PREDICTION | {
+    "formula": "x^{2}+1",
+    "confidence": 0.4127,
+    "warnings": ["The engine is only 41% sure of this formula: check it."],
+}
 PREDICT_BATCH: dict[str, Any] = {"images": [_PICTURE, "bm8gcGljdHVyZQ=="]}
 PREDICTIONS: dict[str, Any] = {
     "results": [
-        {"index": 0, "formula": _FORMULA, "confidence": 0.9821, "processing_time": 0.543, "error": None},
+        {
+            "index": 0,
+            "formula": _FORMULA,
+            "confidence": 0.9821,
+            "processing_time": 0.543,
+            "warnings": [],
+            "error": None,
+        },
         {
             "index": 1,
             "formula": None,
             "confidence": None,
             "processing_time": None,
+            "warnings": [],
             "error": {
                 "type": "about:blank",
                 "title": "This kind of file cannot be read",
@@ -45,18 +58,25 @@ PREDICTIONS: dict[str, Any] = {
 MATH_STATUS: dict[str, Any] = {
     "status": "healthy",
     "model_loaded": True,
-    "engines": ["dots"],
+    "engines": ["formula"],
     "version": "0.1.0",
     "uptime": 3600.5,
     "timestamp": _AT,
 }
 MODEL_INFO: dict[str, Any] = {
-    "model_name": "dots.ocr",
-    "engine": "dots",
-    "version": "1",
-    "device": "cuda",
+    "model_name": "formula-small",
+    "engine": "formula",
+    "version": "5f0c2a9e41d7",
+    "device": "cpu",
     "state": "loaded",
     "model_loaded": True,
+    "architecture": {
+        "encoder": "mobilenetv4_conv_small",
+        "decoder": "3 layers, 8 heads, 256 wide",
+        "picture": "128 x 512 pixels, grey",
+        "vocabulary": "230 tokens",
+        "parameters": "6.1 million",
+    },
 }
 
 RATE_LIMIT_STATUS: dict[str, Any] = {

@@ -1,12 +1,15 @@
 """What the services for formulas share: who can read one here, and the LaTeX of what was read.
 
-A text that no engine for formulas made is never given out as one.
+A text that no engine for formulas made is never given out as one, and a picture without a formula is no success.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+
+from sqlalchemy import select
 
 from copyist import errors
 from copyist.api.callers import Caller
@@ -14,8 +17,9 @@ from copyist.api.results import read_document
 from copyist.api.schemas import JobBody
 from copyist.api.service import Service
 from copyist.api.uploads import Form
-from copyist.document import Block, BlockKind, Mode, TextPolicy
-from copyist.errors import NoFormulaEngine
+from copyist.db.tables import Page
+from copyist.document import Block, BlockKind, Mode, Outcome, TextPolicy
+from copyist.errors import NoFormulaEngine, NothingFound
 from copyist.queue.routing import Priority
 
 DOTS = "dots"
@@ -27,9 +31,21 @@ FAILURES = (
     errors.StillReading,
     errors.OnlyPlaceholder,
     errors.NoFormulaEngine,
+    errors.NothingFound,
     errors.Unavailable,
 )
 """What may come of waiting for a formula."""
+
+NOTHING = "No formula was found in this picture."
+
+
+@dataclass(frozen=True)
+class Formula:
+    """What was read: LaTeX, how sure the engine is (0 to 1), and what a person should know of it, in sentences."""
+
+    latex: str
+    confidence: float | None
+    warnings: tuple[str, ...] = ()
 
 
 def form(engines: Mapping[str, Mapping[str, Any]]) -> Form:
@@ -54,23 +70,44 @@ def readers(engines: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return sorted(named) + sorted(dots - named)
 
 
-def latex(service: Service, caller: Caller, job: JobBody) -> str:
-    """The LaTeX of a job that was made with ``form``, a formula a line; empty where nothing stood.
+def found(service: Service, caller: Caller, job: JobBody) -> Formula:
+    """The formula of a job that was made with ``form``; of several the LaTeX has one a line.
 
-    Raises ``NoFormulaEngine`` where it was read by an engine that knows no formulas, the others having failed.
+    Raises ``NothingFound`` with the engine's reason, and ``NoFormulaEngine`` where it was read by an engine that knows
+    no formulas, the others having failed.
     """
     document = read_document(service, caller, job.id)
+    by_mode = job.options.mode is Mode.FORMULA
     # In the mode for formulas nobody else is asked; among engines for documents it may have been anybody.
-    if job.options.mode is not Mode.FORMULA and any(page.engine != DOTS for page in document.pages):
+    if not by_mode and any(page.engine != DOTS for page in document.pages):
         raise NoFormulaEngine
+    # What an engine for documents writes down on its way says nothing about a formula.
+    notes = _notes(service, job) if by_mode else ()
     blocks = [block for page in document.pages for block in page.blocks]
     formulas = [block for block in blocks if block.kind is BlockKind.FORMULA]
-    return "\n".join(text for block in formulas or blocks if (text := _text(block)))
+    latex = "\n".join(text for block in formulas or blocks if (text := _text(block)))
+    if not latex:
+        raise NothingFound(reason=" ".join(notes) or NOTHING)
+    sure, enough = job.confidence, service.settings.ocr_confidence_threshold
+    unsure = (
+        () if sure is None or sure >= enough else (f"The engine is only {sure:.0%} sure of this formula: check it.",)
+    )
+    return Formula(latex, None if sure is None else round(sure, 4), (*notes, *unsure))
 
 
-def confidence(job: JobBody) -> float | None:
-    """How sure the engine is, 0 to 1 with four places, as the old services have it."""
-    return None if job.confidence is None else round(job.confidence, 4)
+def _notes(service: Service, job: JobBody) -> tuple[str, ...]:
+    """What the engine wrote down while it read the job's pages, be it for another job with the same picture."""
+    with service.db.read() as session:
+        pages = session.execute(select(Page.trail, Page.reading_id).where(Page.job_id == job.id).order_by(Page.number))
+        trails = []
+        for trail, reading_id in pages.all():
+            if trail and trail[-1]["outcome"] == Outcome.CACHED:
+                # Who made the reading that was found in the cache ended first of all who have it.
+                same = select(Page.trail).where(Page.reading_id == reading_id).order_by(Page.finished_at).limit(1)
+                trail = session.scalar(same) or []
+            trails.append(trail)
+    steps = [step for trail in trails for step in trail if step["outcome"] == Outcome.READ]
+    return tuple(dict.fromkeys(note for step in steps for note in step.get("notes", ())))
 
 
 def _text(block: Block) -> str:

@@ -53,8 +53,11 @@ class Recognized(BaseModel):
 
     model_config = with_example(examples.RECOGNIZED)
 
-    latex: str = Field(description="Empty where nothing was found.")
+    latex: str = Field(description="Of several formulas one a line.")
     confidence: float | None = Field(description="0 to 1; null where the engine does not say.")
+    warnings: list[str] = Field(
+        default=[], description="Why the formula may be wrong; left out where there is nothing to say."
+    )
 
 
 FAILURES = openapi.answers(*openapi.UPLOAD_AS_JSON, errors.InvalidSource, *formulas.FAILURES)
@@ -63,6 +66,7 @@ FAILURES = openapi.answers(*openapi.UPLOAD_AS_JSON, errors.InvalidSource, *formu
 @router.post(
     "/recognize",
     response_model=Recognized,
+    response_model_exclude_defaults=True,
     summary="Read the picture of a formula and wait for its LaTeX",
     dependencies=[needs(KeyScope.WRITE), has_a_place],
     responses=FAILURES,
@@ -77,8 +81,8 @@ async def recognize(
         return nobody_there()
     if problem := failure(here, job):
         return problem
-    latex = await run_in_threadpool(formulas.latex, here, caller, job)
-    return Recognized(latex=latex, confidence=formulas.confidence(job))
+    found = await run_in_threadpool(formulas.found, here, caller, job)
+    return Recognized(latex=found.latex, confidence=found.confidence, warnings=[*found.warnings])
 
 
 def _submit(service: Service, caller: Caller, response: Response, wish: RecognizeRequest) -> str:

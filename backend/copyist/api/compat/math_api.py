@@ -29,25 +29,26 @@ from copyist.api.schemas import shown as with_example
 from copyist.api.service import Here, Service
 from copyist.api.sources import FETCHES, take_in_named
 from copyist.api.synchronous import failure, nobody_there, wait_for_all_unless_gone, wait_unless_gone
-from copyist.errors import CopyistError
+from copyist.errors import CopyistError, TooManyPictures
 
 router = APIRouter(tags=["math API"])
 
 MAX_IMAGES = 10
 _STARTED = time.monotonic()
 
-Image = Annotated[str, Field(min_length=1)]
-
 
 class Prediction(BaseModel):
     """One formula."""
 
-    model_config = with_example(examples.PREDICTION)
+    model_config = with_example(examples.PREDICTION, examples.UNSURE)
 
-    formula: str = Field(description="LaTeX; empty where nothing was found.")
+    formula: str = Field(description="LaTeX; of several formulas one a line.")
     confidence: float | None = Field(description="0 to 1; null where the engine does not say.")
     processing_time: float = Field(description="Seconds from the upload to the end.")
     timestamp: str = Field(description="UTC, as in `2025-07-15 21:00:03`.")
+    warnings: list[str] = Field(
+        default=[], description="Why the formula may be wrong; left out where there is nothing to say."
+    )
 
 
 class BatchRequest(BaseModel):
@@ -55,7 +56,9 @@ class BatchRequest(BaseModel):
 
     model_config = with_example(examples.PREDICT_BATCH)
 
-    images: list[Image] = Field(min_length=1, max_length=MAX_IMAGES, description="Base64, or `data:` URLs.")
+    images: list[str] = Field(
+        min_length=1, description="Base64, or `data:` URLs.", json_schema_extra={"maxItems": MAX_IMAGES}
+    )
 
 
 class BatchItem(BaseModel):
@@ -65,6 +68,7 @@ class BatchItem(BaseModel):
     formula: str | None = None
     confidence: float | None = None
     processing_time: float | None = None
+    warnings: list[str] = []
     error: dict[str, Any] | None = None
 
 
@@ -105,6 +109,9 @@ class ModelInfo(BaseModel):
     device: str | None
     state: str | None = Field(description="unloaded, loading, loaded or failed; it is loaded with the first picture.")
     model_loaded: bool = Field(description="Whether it is ready, as in `/status`.")
+    architecture: dict[str, str] = Field(
+        description="Encoder, decoder, parameters and what it was measured to do, as far as the engine tells."
+    )
 
 
 class LimitWindow(BaseModel):
@@ -134,12 +141,15 @@ class RateLimitStatus(BaseModel):
 
 
 FAILURES = openapi.answers(*openapi.UPLOAD, *formulas.FAILURES)
-BATCH_FAILURES = openapi.answers(*openapi.UPLOAD_AS_JSON, errors.InvalidSource, *formulas.FAILURES)
+BATCH_FAILURES = openapi.answers(
+    *openapi.UPLOAD_AS_JSON, errors.InvalidSource, errors.TooManyPictures, *formulas.FAILURES
+)
 
 
 @router.post(
     "/predict",
     response_model=Prediction,
+    response_model_exclude_defaults=True,
     summary="Read the picture of a formula",
     dependencies=[needs(Scope.WRITE), has_a_place],
     responses=FAILURES,
@@ -167,11 +177,13 @@ async def predict(
 
 
 def _prediction(service: Service, caller: Caller, job: JobBody) -> Prediction:
+    found = formulas.found(service, caller, job)
     return Prediction(
-        formula=formulas.latex(service, caller, job),
-        confidence=formulas.confidence(job),
+        formula=found.latex,
+        confidence=found.confidence,
         processing_time=_seconds(job),
         timestamp=_now(),
+        warnings=[*found.warnings],
     )
 
 
@@ -194,6 +206,8 @@ async def predict_batch(
     here: Here, caller: Asks, request: Request, response: Response, wish: BatchRequest
 ) -> BatchAnswer | Response:
     """Each picture counts as a file, and has its own result or error. Where all fail: the first one's status."""
+    if len(wish.images) > MAX_IMAGES:
+        raise TooManyPictures(limit=MAX_IMAGES, sent=len(wish.images))
     began = time.monotonic()
     taken = await to_thread.run_sync(_submit_all, here, caller, response, wish, limiter=FETCHES)
     ids = [one for one in taken if isinstance(one, str)]
@@ -248,9 +262,7 @@ def _item(service: Service, caller: Caller, index: int, job: JobBody) -> BatchIt
         found = _prediction(service, caller, job)
     except CopyistError as error:
         return _refused(index, error)
-    return BatchItem(
-        index=index, formula=found.formula, confidence=found.confidence, processing_time=found.processing_time
-    )
+    return BatchItem(index=index, **found.model_dump(exclude={"timestamp"}))
 
 
 @router.get("/status", summary="Whether formulas can be read", responses=openapi.answers(errors.Unavailable))
@@ -280,6 +292,7 @@ def model_info(here: Here) -> ModelInfo:
         device=facts.get("device"),
         state=facts.get("state"),
         model_loaded=name is not None,
+        architecture=facts.get("details", {}),
     )
 
 

@@ -11,6 +11,7 @@ Imported late: torch and timm take a second.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from copyist.engines.formula.config import ModelConfig
@@ -59,20 +60,31 @@ class FormulaNetwork(nn.Module):
 
     def cross(self, pictures: Tensor) -> Tensor:
         """What the decoder sees of ``pictures``."""
-        memory = self._memory(pictures)
-        return torch.stack([layer.look(memory) for layer in self.layers])
+        return torch.stack(self.cross_each(pictures))
+
+    def cross_each(self, pictures: Tensor) -> list[Tensor]:
+        """As ``cross``, layer by layer."""
+        memory = self.memory(pictures)
+        return [layer.look(memory) for layer in self.layers]
 
     def step(self, tokens: Tensor, position: Tensor, past: Tensor, cross: Tensor) -> tuple[Tensor, Tensor]:
         """One more token: ``tokens`` (batch,) at ``position`` (1,), counted from 0; ``past`` has that many places.
 
         Gives logits (batch, vocabulary) and the ``past`` with one place more.
         """
+        logits, grown = self.grow(tokens, position, past, cross)
+        return logits, torch.stack(grown)
+
+    def grow(
+        self, tokens: Tensor, position: Tensor, past: Sequence[Tensor] | Tensor, cross: Sequence[Tensor] | Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """As ``step``, with what is kept layer by layer: nothing is copied only to lie in one piece."""
         state = self._embedded(tokens[:, None], self.positions.index_select(0, position))
         grown = []
         for number, layer in enumerate(self.layers):
             state, own = layer(state, past[number], cross[number])
             grown.append(own)
-        return self.head(self.norm(state[:, 0])), torch.stack(grown)
+        return self.head(self.norm(state[:, 0])), grown
 
     def forward(self, pictures: Tensor, tokens: Tensor) -> Tensor:
         """Logits (batch, length, vocabulary) of what follows each of ``tokens`` (batch, length), all at once."""
@@ -89,7 +101,8 @@ class FormulaNetwork(nn.Module):
         shape = (config.layers, 2, batch, config.heads, 0, config.width // config.heads)
         return self.head.weight.new_zeros(shape)
 
-    def _memory(self, pictures: Tensor) -> Tensor:
+    def memory(self, pictures: Tensor) -> Tensor:
+        """What the encoder makes of ``pictures``: (batch, places, width)."""
         features = self.encoder(pictures)[-1]
         if not self.last_is_channels:
             features = features.permute(0, 2, 3, 1)

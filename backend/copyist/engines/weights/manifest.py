@@ -21,7 +21,7 @@ class Release:
 
     name: str
     url: str
-    md5: str
+    md5: str = ""
 
 
 @dataclass(frozen=True)

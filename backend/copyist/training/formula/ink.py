@@ -27,9 +27,13 @@ class Ink:
 
 @dataclass(frozen=True, eq=False)
 class Written:
-    """A formula in ink and what it says: LaTeX as it came. ``writer`` is empty where nobody says whose hand it is."""
+    """A formula in ink and what it says: LaTeX as it came. ``writer`` is empty where nobody says whose hand it is.
+
+    ``notes`` are sentences on what was left out of the file.
+    """
 
     ink: Ink
     latex: str
     name: str = ""
     writer: str = ""
+    notes: tuple[str, ...] = ()
