@@ -145,7 +145,6 @@ def test_fields_are_checked_and_the_answer_lists_what_there_is(service: Service,
     assert "tesseract" in assert_problem(service.post(letter, engine="magic"), 422, "invalid_option")["detail"]
     assert "eng" in assert_problem(service.post(letter, languages="eng+tlh"), 422, "invalid_option")["detail"]
     assert "1-3,5" in assert_problem(service.post(letter, pages="one"), 422, "invalid_option")["detail"]
-    assert_problem(service.post(letter, mode="formula"), 422, "invalid_option")
     for field in ("mode", "text", "priority"):
         assert "one of" in assert_problem(service.post(letter, **{field: "odd"}), 422, "invalid_option")["detail"]
     assert_problem(service.post(letter, metadata="[1]"), 422, "invalid_option")

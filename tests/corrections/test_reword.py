@@ -78,6 +78,13 @@ def test_a_changed_line_takes_the_markup_of_its_block_along_and_a_confirmed_one_
     assert reword.apply(read, {}) is read
 
 
+def test_a_corrected_formula_has_the_correction_as_its_markup() -> None:
+    one = Line(text="x^{2}", box=Box(0, 0, 50, 20), confidence=0.4)
+    block = Block(kind=BlockKind.FORMULA, box=one.box, lines=(one,), markup="x^{2}")
+    read = Page(width=300, height=200, engine="e", engine_version="1", blocks=(block,))
+    assert reword.apply(read, {0: "x^{3}"}).blocks[0].markup == "x^{3}"
+
+
 @given(st.lists(st.text(max_size=6), max_size=4), st.text(max_size=30).map(whole), st.sampled_from([0, 90, 180, 270]))
 def test_any_text_can_be_laid_over_any_line(words: list[str], text: str, turned: int) -> None:
     read = line(*((word, 10 * place, 10 * place) for place, word in enumerate(words)), text="as read")

@@ -101,9 +101,7 @@ def evaluate(
 @app.command("generate")
 def generate(
     folder: Annotated[Path, typer.Argument(help="Where they go; new, empty, or left by a call that was stopped.")],
-    count: Annotated[
-        int, typer.Option(help="Formulas to learn from.", min=1)
-    ] = 20_000,
+    count: Annotated[int, typer.Option(help="Formulas to learn from.", min=1)] = 20_000,
     seed: Annotated[int, typer.Option(help="The same seed makes the same folder.", min=0)] = 0,
     valid: Annotated[int | None, typer.Option(help="Formulas of the split valid; one for twenty.", min=0)] = None,
     test: Annotated[int | None, typer.Option(help="Formulas of the split test; one for twenty.", min=0)] = None,

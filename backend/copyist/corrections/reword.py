@@ -23,7 +23,8 @@ def apply(page: Page, texts: Mapping[int, str]) -> Page:
     """``page`` with ``texts`` on its lines, which count from 0 in reading order.
 
     Those lines and their words are sure, also where the text is the same. A block of which a line changed loses its
-    markup, which says something else now. Numbers of lines that the page has not are passed over.
+    markup, which says something else now, unless the line is the markup, as that of a formula is. Numbers of lines
+    that the page has not are passed over.
     """
     if not texts:
         return page
@@ -60,8 +61,15 @@ def _block(block: Block, texts: Mapping[int, str], turned: int) -> Block:
     lines = tuple(
         _line(line, texts[number], turned) if number in texts else line for number, line in enumerate(block.lines)
     )
-    same = all(line.text == old.text for line, old in zip(lines, block.lines, strict=True))
-    return block.model_copy(update={"lines": lines, "markup": block.markup if same else None})
+    return block.model_copy(update={"lines": lines, "markup": _markup(block, lines)})
+
+
+def _markup(block: Block, lines: Sequence[Line]) -> str | None:
+    """What the markup of ``block`` is when it has ``lines`` in place of its own."""
+    if [line.text for line in lines] == [line.text for line in block.lines]:
+        return block.markup
+    is_the_line = block.kind is BlockKind.FORMULA and [line.text for line in block.lines] == [block.markup]
+    return lines[0].text if is_the_line else None
 
 
 def _line(line: Line, text: str, turned: int) -> Line:

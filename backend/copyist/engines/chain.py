@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 MOCK = "mock"
 FOR_ONE_MODE = ("trocr", "nougat", "formula")
-"""Engines for handwriting, for papers and for formulas only: they stand in every chain, and are asked about no other page."""
+"""Engines for handwriting, papers and formulas only: they stand in every chain, and are asked about no other page."""
 DEFAULT_ORDER = (*FOR_ONE_MODE, "dots", "easyocr", "rapidocr", "tesseract", MOCK)
 """Those for one kind of page, then from the best reader to the last resort."""
 INSTEAD = MappingProxyType({Mode.HANDWRITING: Mode.DOCUMENT, Mode.PAPER: Mode.DOCUMENT})

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from copyist.engines.base import EngineSettings
 from copyist.engines.checkpoints import CheckpointUnusable
@@ -16,7 +18,6 @@ from copyist.engines.formula import models
 from copyist.engines.formula.config import PRESETS
 from copyist.engines.formula.models import FormulaModel, Kind, Place, Runtime, find, open_model, place_of
 from copyist.engines.formula.vocabulary import Vocabulary
-from tests.engines.tiny_trocr import write_base
 
 
 @pytest.fixture
@@ -35,6 +36,17 @@ def written(folder: Path, *, onnx: bool = True) -> Path:
     return folder
 
 
+def theirs(folder: Path) -> Path:
+    """What looks like a TrOCR."""
+    folder.mkdir(parents=True)
+    config = {"model_type": "vision-encoder-decoder", "decoder": {"model_type": "trocr"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    save_file({"one": np.zeros(1, np.float32)}, folder / "model.safetensors")
+    for name in ("preprocessor_config.json", "tokenizer.json"):
+        (folder / name).write_text("{}")
+    return folder
+
+
 @pytest.fixture
 def without(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Take packages away."""
@@ -47,7 +59,7 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 def test_kinds_are_known_by_their_files(tmp_path: Path) -> None:
     assert open_model(written(tmp_path / "ours")) == FormulaModel(Kind.COPYIST, tmp_path / "ours")
-    assert open_model(write_base(tmp_path / "theirs")).kind is Kind.TROCR
+    assert open_model(theirs(tmp_path / "theirs")).kind is Kind.TROCR
 
 
 def test_the_folder_that_is_named_goes_before_all(settings: EngineSettings, tmp_path: Path) -> None:
@@ -55,7 +67,7 @@ def test_the_folder_that_is_named_goes_before_all(settings: EngineSettings, tmp_
         find(settings)
     packaged = written(models.PACKAGED)
     assert find(settings).folder == packaged
-    write_base(tmp_path / "TrOCR_Math_handwritten")
+    theirs(tmp_path / "TrOCR_Math_handwritten")
     assert find(settings).kind is Kind.TROCR
     pulled = written(tmp_path / "formula-large")
     assert find(settings).folder == pulled
@@ -126,12 +138,12 @@ def test_a_model_is_computed_with_what_is_installed(
 def test_what_has_to_be_installed_is_said(
     settings: EngineSettings, tmp_path: Path, without: Callable[..., None]
 ) -> None:
-    ours, theirs = open_model(written(tmp_path / "ours")), open_model(write_base(tmp_path / "theirs"))
+    ours, trocr = open_model(written(tmp_path / "ours")), open_model(theirs(tmp_path / "theirs"))
     without("onnxruntime", "torch")
     with pytest.raises(CheckpointUnusable, match=r"onnxruntime is not installed.*\[formula\]"):
         place_of(ours, settings)
     with pytest.raises(CheckpointUnusable, match=r"torch is not installed.*\[models\]"):
-        place_of(theirs, settings)
+        place_of(trocr, settings)
 
 
 def test_the_version_changes_with_the_files_and_with_what_computes_them(tmp_path: Path) -> None:

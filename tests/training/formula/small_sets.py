@@ -37,7 +37,9 @@ _STROKES: dict[str, list[list[tuple[float, float]]]] = {
 def ink(text: str) -> Ink:
     """``text`` in strokes, symbol after symbol."""
     strokes = [
-        np.array(stroke, float) + (9.0 * place, 0.0) for place, symbol in enumerate(text) for stroke in _STROKES[symbol]
+        np.array(stroke, float) + np.array([9.0 * place, 0.0])
+        for place, symbol in enumerate(text)
+        for stroke in _STROKES[symbol]
     ]
     return Ink(tuple(strokes))
 

@@ -129,6 +129,8 @@ class Lessons:
     def __init__(self, course: Course, *, processes: int) -> None:
         """Raises ``FormulaDataMissing``."""
         self.course, self._count = course, processes
+        if not processes:
+            cv2.setNumThreads(1)  # Several cost more than they gain on pictures this small.
         self._formulas = open_set(course.folder)
         self._teacher = Teacher(course, self._formulas)
         self._processes: list[BaseProcess] = []
