@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from copyist.cli import app, formula
+from copyist.training.formula import saying
+from copyist.training.formula.__main__ import _PROCESSES
 from copyist.training.formula.order import FormulaOrder
-from tests.cli.conftest import Run
 from tests.servers import process_environment
 
 Orders = list[tuple[str, ...]]
@@ -53,24 +57,39 @@ def test_packages_that_are_missing_are_said(orders: Orders, tmp_path: Path, monk
     assert done.exit_code == 1 and "not_a_package" in done.output and orders == []
 
 
+@pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A process of its own sets these up for itself."""
+    monkeypatch.setattr(saying.logs, "setup", lambda *_: None)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("train", "formula", "--data", "nothing"), "copyist formula generate"),
-        (("formula", "evaluate", "model", "--data", "data"), "holds no model for formulas"),
-        (("formula", "export", "model"), "no trained model"),
+        (("formula", "evaluate", "model", "--data", "data"), "model holds no model for formulas"),
+        (("formula", "evaluate", "model", "--data", "data", "--split", "valid"), "no formulas in the split valid"),
+        (("formula", "export", "model"), "config.json is missing"),
+        (("formula", "generate", "data", "--count", "1"), "name a new folder"),
     ],
 )
+@pytest.mark.usefixtures("quiet")
 def test_what_cannot_be_done_is_a_sentence_and_not_a_traceback(
-    copyist: Run, tmp_path: Path, arguments: tuple[str, ...], words: str
+    orders: Orders, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], words: str
 ) -> None:
-    (tmp_path / "model").mkdir()
-    (tmp_path / "data" / "test").mkdir(parents=True)
+    for folder in ("model", "nothing", "data/test", "data/train"):
+        (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "data" / "test" / "a.inkml").write_text("<ink/>")
-    (tmp_path / "data" / "train").mkdir()
-    (tmp_path / "nothing").mkdir()
-    done = copyist(*arguments)
-    assert done.returncode == 1 and words in done.stderr and "Traceback" not in done.stderr, done.stderr
+    done = CliRunner().invoke(app, arguments, env={"DATA_DIR": str(tmp_path)})
+    assert done.exit_code == 0, done.output
+    ((_, process, told),) = orders
+    assert importlib.import_module(_PROCESSES[process]).main(told) == 1
+    said = capsys.readouterr().err
+    assert words in said and "Traceback" not in said
 
 
 @pytest.mark.slow

@@ -135,6 +135,11 @@ SOME += (
         ("π×2 ≤ 20°", r"\pi\times2\leq20^{\circ}"),
         (r"50% \textcolor{red}{x}", r"50\%x"),
         (r"\mathbb R", r"\mathbb{R}"),
+        (r"\left<x\right>\bigl<y\bigr.", r"\langle x\rangle\langle y"),
+        ("90^{°}f^{''}x^{^{a^b}}y^{{}^2_3}", r"90^{\circ}f^{\prime\prime}x^{a^{b}}y^{_{3}^{2}}"),
+        (r"\cfrac[l]{1}{2}", r"\frac{1}{2}"),
+        (r"x\sb1\sp2#", r"x_{1}^{2}\#"),
+        (r"\begin{array}{c}a\\\cline{1-2}b\end{array}", r"\begin{matrix}a\\b\end{matrix}"),
         (r"x_{}^{}", "x"),
     ],
 )

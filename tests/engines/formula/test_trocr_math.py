@@ -16,9 +16,7 @@ from tests.engines.drawing import blank, drawn
 from tests.engines.tiny_trocr import write_base, write_rote_trocr
 
 
-@pytest.mark.parametrize(
-    ("text", "latex"), [(r"\frac12 + x^2", r"\frac{1}{2}+x^{2}"), ("x^{2", "x^{2"), ("a  + b", "a+b")]
-)
+@pytest.mark.parametrize(("text", "latex"), [(r"\frac12 + x^2", r"\frac{1}{2}+x^{2}"), ("x^{2", "x^{2")])
 def test_what_it_writes_becomes_canonical_latex_where_it_is_latex(tmp_path: Path, text: str, latex: str) -> None:
     folder = write_rote_trocr(tmp_path / "TrOCR_Math_handwritten", text)
     reader: FormulaReader = TrOcrMathReader(folder, use_gpu=False)

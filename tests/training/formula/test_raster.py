@@ -58,7 +58,11 @@ def test_a_dot_is_round_and_a_flat_stroke_alone_is_as_wide_as_a_symbol() -> None
 
 def test_ink_of_any_proportions_is_drawn_within_bounds() -> None:
     tiny, far = [(0.0, 0.0), (0.0, 1.0)], [(1e8, 1e8), (1e8, 1e8 + 1)]
-    for strange in (ink(tiny, far), ink(tiny, [(0.0, 0.0), (1e8, 0.0)]), ink([(0.0, 0.0), (1e-300, 0.0)])):
+    nothing = [(0.0, 0.0), (0.0, 5e-324)]
+    for strange in (
+        *(ink(tiny, far), ink(tiny, [(0.0, 0.0), (1e8, 0.0)]), ink([(0.0, 0.0), (1e-300, 0.0)])),
+        *(ink(nothing), ink(nothing, far), ink([(0.0, 0.0), (0.0, 1e-199)], far)),
+    ):
         picture = draw(strange, pen_px=3)
         assert 0 < picture.size <= MOST_PIXELS
         assert picture.min() < 250

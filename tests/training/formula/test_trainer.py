@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from copyist.engines.base import Stop
+from copyist.engines.base import NotReady, Stop
 from copyist.engines.formula.config import TENSORS
 from copyist.engines.formula.decoding import ReadFormula
 from copyist.engines.formula.onnx_reader import OnnxReader
@@ -193,7 +193,7 @@ def test_a_warm_start_takes_over_weights_token_by_token(data: Path, tmp_path: Pa
     display = run(asked)
     assert any(line.startswith("begins with") for line in display.lines)
     shutil.rmtree(tmp_path / "first")
-    with pytest.raises(Failed, match="no model to begin with"):
+    with pytest.raises(NotReady, match=r"config\.json is missing"):
         run(asked.model_copy(update={"fresh": True}))
 
 

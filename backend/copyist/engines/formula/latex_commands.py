@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from types import MappingProxyType
 
 from copyist.engines.formula.latex_reader import CELLS, LINES, Handler, LatexProblem, Reader, missing
 from copyist.engines.formula.latex_row import Row, grid
 from copyist.engines.formula.latex_words import (
+    ANGLES,
     ARGUMENTS,
     FONTS,
     FUNCTIONS,
@@ -46,12 +48,24 @@ def _named(row: Row, inner: Row, *, may_be_function: bool) -> None:
 
 def _script(reader: Reader, row: Row, mark: str) -> None:
     script = reader.argument(mark)
+    if script and mark == "^":
+        script = _raised_once(script)
     if script is None or row.script(mark, script):
         return
     if reader.strict:
         raise LatexProblem("bad_latex", f"Two {mark} stand at the same place; braces have to say which is which.")
     row.apart = True
     row.script(mark, script)
+
+
+def _raised_once(script: list[str]) -> list[str]:
+    """What is raised, where nothing but something raised stands above: ``90^{°}`` and ``f^{''}``."""
+    while script[0] == "^":
+        *depths, _ = accumulate((word == "{") - (word == "}") for word in script[1:])
+        if 0 in depths:
+            break
+        script = script[2:-1]
+    return script
 
 
 def _raised(_: Reader, row: Row, word: str) -> None:
@@ -69,6 +83,12 @@ def _command(reader: Reader, row: Row, command: str) -> None:
         row.extend([command, *_bracketed(chosen)])
         for argument in found:
             row.extend(["{", *(argument or ()), "}"])
+
+
+def _continued(reader: Reader, row: Row, _: str) -> None:
+    """amsmath's ``\\cfrac``, whose option says at which side the numerator stands."""
+    reader.pass_raw("[", "]")
+    _command(reader, row, "\\frac")
 
 
 def _root(reader: Reader, row: Row, _: str) -> None:
@@ -97,8 +117,12 @@ def _hidden(reader: Reader, row: Row, _: str) -> None:
     reader.pass_raw("{", "}")
 
 
-def _side(reader: Reader, _: Row, command: str) -> None:
-    if not reader.skip(".") and reader.strict and reader.peek() in (None, "}"):
+def _side(reader: Reader, row: Row, command: str) -> None:
+    word = reader.peek()
+    if word in ANGLES:
+        reader.skip(word)
+        row.add(ANGLES[word])
+    elif not reader.skip(".") and reader.strict and word in (None, "}"):
         raise LatexProblem("missing_argument", f"{command} stands without a bracket.")
 
 
@@ -168,6 +192,7 @@ _BY_KIND: tuple[tuple[Handler, tuple[str, ...]], ...] = (
     (_script, ("_", "^")),
     (_raised, ("'", "\\degree")),
     (_not, ("\\not",)),
+    (_continued, ("\\cfrac",)),
     (_root, ("\\root",)),
     (_modulo, ("\\pmod",)),
 )

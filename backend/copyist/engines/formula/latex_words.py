@@ -29,6 +29,9 @@ _SAME = {
     r"\|": r"\Vert \parallel \lVert \rVert ∥",
     r"\%": "%",
     r"\&": r"\And",
+    r"\#": "#",
+    "_": r"\sb",
+    "^": r"\sp",
     r"\leq": r"\le \leqslant \leqq ≤",
     r"\geq": r"\ge \geqslant \geqq ≥",
     r"\neq": r"\ne ≠",
@@ -77,7 +80,7 @@ _SAME = {
     r"\int": r"\smallint ∫",
     r"\oint": "∮",
     r"\bmod": r"\mod",
-    r"\frac": r"\dfrac \tfrac \cfrac",
+    r"\frac": r"\dfrac \tfrac",
     r"\binom": r"\dbinom \tbinom",
     r"\hat": r"\widehat",
     r"\tilde": r"\widetilde",
@@ -131,7 +134,6 @@ UNSEEN = _words(
     r"""
     \, \; \: \! \> \/ \- \quad \qquad \enspace \enskip \thinspace \medspace \thickspace \negthinspace \space ~
     \displaystyle \textstyle \scriptstyle \scriptscriptstyle \limits \nolimits \displaylimits
-    \big \Big \bigg \Bigg \bigl \Bigl \biggl \Biggl \bigr \Bigr \biggr \Biggr \bigm \Bigm \biggm \Biggm
     \tiny \scriptsize \footnotesize \small \normalsize \large \Large \LARGE \huge \Huge
     \nonumber \notag \strut \mathstrut \null \relax \hfill \hfil \hline \allowbreak \nobreak \noindent \protect
     \mathop \mathrel \mathbin \mathord \mathopen \mathclose \mathpunct \mathinner \ensuremath \smash
@@ -150,12 +152,19 @@ FONTS = _words(
 HIDDEN = _words(
     r"""
     \phantom \hphantom \vphantom \hspace \hspace* \vspace \vspace* \label \tag \tag* \color \mspace
-    \textcolor \colorbox \raisebox
+    \textcolor \colorbox \raisebox \cline
     """
 )
 """Dropped together with the first argument in braces."""
-SIDES = frozenset((r"\left", r"\right", r"\middle"))
+SIDES = _words(
+    r"""
+    \left \right \middle
+    \big \Big \bigg \Bigg \bigl \Bigl \biggl \Biggl \bigr \Bigr \biggr \Biggr \bigm \Bigm \biggm \Biggm
+    """
+)
 """Dropped; the sign after them is kept, but not a full stop."""
+ANGLES = MappingProxyType({"<": r"\langle", ">": r"\rangle"})
+"""What these signs are after one of ``SIDES``."""
 
 FUNCTIONS = MappingProxyType(
     {

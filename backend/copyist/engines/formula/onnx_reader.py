@@ -26,7 +26,7 @@ class OnnxReader(ModelReader):
     """A model in memory. Its answers are the same however many pictures are read at once."""
 
     at_once = 8
-    """Eight rows cost as much as four times one: the weights go through the processor once for all of them."""
+    """Four rows cost twice as much as one: the weights go through the processor once for all of them."""
 
     def __init__(self, folder: Path, search: Search | None = None, *, threads: int = 1) -> None:
         """Raises ``NotReady`` for a folder that holds no model of ours, or one that is damaged."""
@@ -50,12 +50,12 @@ class OnnxDecoder:
     """A ``Decoder`` on two sessions of ONNX Runtime."""
 
     def __init__(self, model: ModelFolder, *, threads: int = 1) -> None:
-        """Raises ``NotReady``."""
+        """``threads`` are for the encoder: a step of the decoder is too small to be shared. Raises ``NotReady``."""
         layers = model.config.layers
         self._cross, self._past, self._grown = cross_names(layers), past_names(layers), grown_names(layers)
         self._encoder = _session(model, ENCODER, threads, [PICTURES], self._cross)
         self._decoder = _session(
-            model, DECODER, threads, [TOKENS, POSITION, *self._past, *self._cross], [LOGITS, *self._grown]
+            model, DECODER, 1, [TOKENS, POSITION, *self._past, *self._cross], [LOGITS, *self._grown]
         )
         self._heads, self._each = model.config.heads, model.config.width // model.config.heads
         written = self._decoder.get_outputs()[0].shape[-1]

@@ -8,7 +8,7 @@ device says nothing about the formula.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -62,7 +62,6 @@ class Prepared:
     box: Box
     scale: float = 1.0
     plausible: bool = True
-    notes: tuple[str, ...] = field(default=())
 
 
 @dataclass(frozen=True, eq=False)

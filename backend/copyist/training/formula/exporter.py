@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from copyist.engines.formula.config import TENSORS, ModelConfig
+from copyist.engines.formula.config import TENSORS
 from copyist.engines.formula.network import from_weights
-from copyist.engines.formula.vocabulary import Vocabulary
-from copyist.training.events import Failed
+from copyist.engines.formula.reader import ModelFolder
 from copyist.training.formula.evaluate import questions
 from copyist.training.formula.export import Example, Exported, export
 from copyist.training.formula.order import ExportOrder
@@ -26,12 +27,18 @@ def main(order: str) -> int:
 
 
 def _exported(order: ExportOrder) -> Exported:
+    model = ModelFolder.open(order.model)
+    network = from_weights(model.config, len(model.vocabulary), tensors_of(model))
+    return export(network, order.model, model.vocabulary, compared(open_set(order.data)) if order.data else ())
+
+
+def tensors_of(model: ModelFolder) -> dict[str, Any]:
+    """The weights of a model for torch; raises ``NotReady``."""
     try:
-        config, vocabulary = ModelConfig.load(order.model), Vocabulary.load(order.model)
-        network = from_weights(config, len(vocabulary), load_file(order.model / TENSORS))
-    except (OSError, ValueError, RuntimeError) as error:
-        raise Failed("base_unusable", f"There is no trained model in {order.model}: {error}") from error
-    return export(network, order.model, vocabulary, compared(open_set(order.data)) if order.data else ())
+        tensors: dict[str, Any] = load_file(model.folder / TENSORS)
+    except (OSError, SafetensorError) as error:
+        raise model.refused(TENSORS, "is missing or damaged") from error
+    return tensors
 
 
 def compared(formulas: FormulaSet) -> list[Example]:

@@ -24,6 +24,7 @@ import numpy as np
 
 from copyist.engines.formula import latex
 from copyist.errors import FormulaDataMissing
+from copyist.lifeline import end_with_parent
 from copyist.training.formula import grammar, inkml, tree, writing
 from copyist.training.formula.ink import Written
 
@@ -103,16 +104,19 @@ def _each(tasks: Sequence[_Task], processes: int) -> Generator[None, None, None]
     if processes == 1:
         yield from map(_write, tasks)
         return
-    # An interrupt goes to the whole group; the process that was asked decides what becomes of it.
-    with ProcessPoolExecutor(
-        processes, get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
-    ) as pool:
+    with ProcessPoolExecutor(processes, get_context("spawn"), initializer=_as_child) as pool:
         yield from pool.map(_write, tasks)
+
+
+def _as_child() -> None:
+    """In a process of its own: end with the parent, leave Ctrl-C to it."""
+    end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _begin(folder: Path, facts: dict[str, object]) -> None:
     """Make sure that nothing is mixed."""
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         try:
             found = json.loads((folder / FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError):

@@ -86,7 +86,7 @@ def _root(path: Path) -> Element:
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST_BYTES + 1)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError is for a name that no file can have.
         raise _broken(path, "cannot be opened") from error
     if len(content) > LARGEST_BYTES:
         raise _broken(path, f"is larger than {LARGEST_BYTES // 1_000_000} MB")
@@ -189,7 +189,7 @@ def _next(mode: str, spelled: str, value: float, speed: float, path: Path) -> tu
         return (value, 0.0) if mode == "!" else (value + speed, speed)
     try:
         number = float(int(spelled[1:], 16)) if spelled[0] == "#" else float(spelled)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise _broken(path, "has points that are no numbers") from error
     if mode == "!":
         return number, number - value

@@ -24,6 +24,8 @@ _BITS = 4
 """Of a pixel's fraction when OpenCV draws."""
 _FLAT, _SMALL = 0.25, 0.12
 """A stroke is flat when it is lower than this share of its width, or of the highest stroke: bars, minus signs, dots."""
+_NOTHING = 1e-200
+"""A lower stroke is a dot; what is divided by its height would be no number any more."""
 _WIDEST = 40
 """No stroke is as wide as so many symbols; what seems to be is a bar with nothing but dots around it."""
 
@@ -38,17 +40,18 @@ def draw(ink: Ink, *, pen_px: float, symbol_px: int = 48, margin_px: int = 8) ->
         raise ValueError("A pen and symbols have to have a size.")
     left, top, right, bottom = ink.box
     around = 2 * margin_px + pen_px
-    scale = symbol_px / _symbol_height(ink)
+    # Ink whose symbols are nothing against the whole of it would be too wide for a number.
+    scale = symbol_px / max(_symbol_height(ink), max(right - left, bottom - top) / MOST_PIXELS)
     shrink = _shrink((right - left) * scale + around, (bottom - top) * scale + around)
     scale, pen_px, margin = scale * shrink, pen_px * shrink, (margin_px + pen_px / 2) * shrink
     width = math.ceil((right - left) * scale + 2 * margin)
     height = math.ceil((bottom - top) * scale + 2 * margin)
     canvas = np.full((height * _FINER, width * _FINER), 255, np.uint8)
     fine = scale * _FINER * 2**_BITS
-    shift = np.array((margin * _FINER * 2**_BITS - left * fine, margin * _FINER * 2**_BITS - top * fine))
+    corner, inset = np.array((left, top)), margin * _FINER * 2**_BITS
     thickness = _thickness(pen_px * _FINER)
     for stroke in ink.strokes:
-        points = np.rint(stroke * fine + shift).astype(np.int32)
+        points = np.rint((stroke - corner) * fine + inset).astype(np.int32)
         # A stroke of one point is a dot; OpenCV draws lines only.
         points = np.repeat(points, 2, axis=0) if len(points) == 1 else points
         cv2.polylines(canvas, [points], False, 0, thickness, cv2.LINE_8, _BITS)
@@ -62,7 +65,7 @@ def _symbol_height(ink: Ink) -> float:
     widths, heights = sides[:, 0], sides[:, 1]
     upright = heights[(heights > _FLAT * widths) & (heights > _SMALL * heights.max())]
     found = max(np.median(upright), sides.max() / _WIDEST) if len(upright) else sides.max()
-    return float(found) or 1.0
+    return float(found) if found > _NOTHING else 1.0
 
 
 def _thickness(width: float) -> int:

@@ -13,7 +13,7 @@ from copyist import log as logs
 from copyist.engines.base import NotReady, Stop
 from copyist.engines.checkpoints import CheckpointUnusable
 from copyist.errors import CopyistError
-from copyist.training.events import Stopped, as_failure
+from copyist.training.events import Failed, Stopped, as_failure
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def in_words(work: Callable[[], Any], *, stopped: str = "Stopped.") -> int:
         return 128 + signal.SIGTERM
     except (CheckpointUnusable, NotReady) as error:
         said = str(error)
-    except CopyistError as error:
+    except (Failed, CopyistError) as error:
         said = error.detail
     except Exception as error:
         failure = as_failure(error)

@@ -106,7 +106,7 @@ def open_set(folder: Path) -> FormulaSet:
 
 def _place(text: str) -> int:
     """Where a text falls among a hundred places, always the same."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) % 100
+    return int.from_bytes(hashlib.sha256(text.encode(errors="surrogateescape")).digest()[:8]) % 100
 
 
 def _label(source: Source, name: str) -> Label | ExampleUnusable:

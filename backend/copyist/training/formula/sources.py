@@ -60,7 +60,7 @@ class InkFiles:
         self.kind = "mathwriting" if any(_holds_ink(folder / split) for split in SPLITS) else "crohme"
 
     def names(self) -> Iterator[tuple[str, Split | None]]:
-        """Of all files that end in .inkml; links to folders are not followed."""
+        """Of all files that end in .inkml, hidden ones aside; links to folders are not followed."""
         return _ink(str(self._folder), "", None)
 
     def latex(self, name: str) -> str:
@@ -84,8 +84,10 @@ class Table:
         self._rows: dict[str, tuple[str, Split | None]] = {}
         try:
             with (folder / TABLE).open(encoding="utf-8-sig", newline="") as file:
-                self._fill(csv.DictReader(file, strict=True))
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
+                self._fill(csv.DictReader(file, strict=True, skipinitialspace=True))
+        except UnicodeDecodeError as error:
+            raise FormulaDataMissing(reason=f"{folder / TABLE} is not in UTF-8; save it as UTF-8.") from error
+        except (OSError, csv.Error) as error:
             raise FormulaDataMissing(reason=f"{folder / TABLE} cannot be read: {error}.") from error
 
     def names(self) -> Iterator[tuple[str, Split | None]]:
@@ -115,6 +117,11 @@ class Table:
                 reason=f"{self._folder / TABLE} needs the columns image and latex, and the first line has {found}."
             )
         for row in rows:
+            if any(row.get(None) or ()):
+                raise FormulaDataMissing(
+                    reason=f"{self._folder / TABLE} has more fields in line {rows.line_num} than in the first; "
+                    "a formula with commas has to stand in quotes."
+                )
             name, said = (row["image"] or "").strip(), (row.get("split") or "").strip().lower()
             split = _SPLIT_NAMES.get(said, said)
             if split not in SPLITS:
@@ -148,12 +155,18 @@ def _holds_ink(folder: Path) -> bool:
 def _ink(folder: str, above: str, split: Split | None) -> Iterator[tuple[str, Split | None]]:
     """Names in ``folder`` and in what it holds; ``above`` is its own name with a slash."""
     inner = []
-    with os.scandir(folder) as entries:
+    try:
+        entries = os.scandir(folder)
+    except OSError as error:
+        raise FormulaDataMissing(reason=f"{folder} cannot be looked into: {error.strerror}.") from error
+    with entries:
         for entry in entries:
             name = entry.name
+            if name.startswith("."):
+                continue
             if name.endswith(_INK):
                 yield above + name, split
-            elif not name.startswith(".") and entry.is_dir(follow_symlinks=False):
+            elif entry.is_dir(follow_symlinks=False):
                 inner.append(name)
     for name in inner:
         yield from _ink(os.path.join(folder, name), f"{above}{name}/", _said(name) or split)  # noqa: PTH118

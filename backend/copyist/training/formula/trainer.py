@@ -28,7 +28,7 @@ from copyist.engines.base import Stop
 from copyist.engines.formula import latex
 from copyist.engines.formula.config import PRESETS, TENSORS, ModelConfig
 from copyist.engines.formula.network import FormulaNetwork, parameters
-from copyist.engines.formula.reader import Search
+from copyist.engines.formula.reader import ModelFolder, Search
 from copyist.engines.formula.torch_reader import TorchDecoder, TorchReader
 from copyist.engines.formula.vocabulary import FILE as VOCABULARY
 from copyist.engines.formula.vocabulary import SPECIAL, Vocabulary
@@ -40,7 +40,7 @@ from copyist.training.formula import report
 from copyist.training.formula.evaluate import Exam, Figures, examined, figures, questions
 from copyist.training.formula.examples import ExampleUnusable
 from copyist.training.formula.export import export
-from copyist.training.formula.exporter import compared
+from copyist.training.formula.exporter import compared, tensors_of
 from copyist.training.formula.lessons import Course, Lessons, Split
 from copyist.training.formula.loop import Loop, Progress, State, Told
 from copyist.training.formula.order import CHECKPOINT, HISTORY, PAGE, REPORT, FormulaOrder
@@ -74,7 +74,8 @@ def main(order: str) -> int:
 def train(order: FormulaOrder, *, stop: Stop, display: Display) -> Path:
     """Train, or go on; returns the folder of the model.
 
-    Raises ``FormulaDataMissing``, ``Failed`` with a code and a sentence, and ``Stopped`` when ``stop`` is asked.
+    Raises ``FormulaDataMissing``, ``NotReady`` for a model that cannot be begun with, ``Failed`` with a code and a
+    sentence, and ``Stopped`` when ``stop`` is asked.
     """
     order.out.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)  # Several get in each other's way where others compute.
@@ -211,11 +212,12 @@ def _counted(unusable: dict[str, tuple[str, str]]) -> str:
 
 
 def _warmed(network: FormulaNetwork, vocabulary: Vocabulary, folder: Path) -> str:
-    """Take over the weights of the model in ``folder`` as far as they fit, token by token; says how many did."""
-    try:
-        theirs, tensors = Vocabulary.load(folder), load_file(folder / TENSORS)
-    except (OSError, ValueError) as error:
-        raise Failed("base_unusable", f"There is no model to begin with in {folder}: {error}") from error
+    """Take over the weights of the model in ``folder`` as far as they fit, token by token; says how many did.
+
+    Raises ``NotReady``.
+    """
+    model = ModelFolder.open(folder)
+    theirs, tensors = model.vocabulary, tensors_of(model)
     ours = network.state_dict()
     rows = [(number, theirs.ids([word])[0]) for number, word in enumerate(vocabulary.words, start=len(SPECIAL))]
     known = [(mine, other) for mine, other in rows if other >= len(SPECIAL)]
