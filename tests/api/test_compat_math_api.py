@@ -147,6 +147,12 @@ def test_status_and_model_say_what_is_there(serve: Start) -> None:
     assert (model["model_name"], model["architecture"]) == ("formula-test", {"encoder": "two layers"})
 
 
+def test_a_chain_that_is_short_leaves_no_engine_for_formulas_out(serve: Start) -> None:
+    service = serve(ocr_backend="tesseract", ocr_fallback=("mock",))
+    assert service("GET", "/status").json()["engines"] == ["formulas"]
+    assert predict(service, picture()).json()["formula"] == LATEX
+
+
 def test_without_an_engine_for_formulas_it_says_so(serve: Start) -> None:
     service = serve(ocr_plugins=(), ocr_backend="tesseract", ocr_fallback=("mock",))
     assert_problem(predict(service, picture()), 503, "no_formula_engine")

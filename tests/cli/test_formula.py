@@ -101,7 +101,7 @@ def test_a_hundred_formulas_are_learned_by_heart_within_five_minutes(tmp_path: P
     assert made.returncode == 0, made.stderr
     shutil.rmtree(data / "valid")
     shutil.copytree(data / "train", data / "valid")
-    options = ("--preset", "tiny", "--plain", "--batch", 16, "--epoch-size", 500, "--epochs", 9, "--time-limit", 5)
+    options = ("--preset", "tiny", "--plain", "--batch", 16, "--epoch-size", 500, "--epochs", 16, "--time-limit", 5)
     trained = _copyist("train", "formula", "--data", data, "--out", out, *options, "--cpu")
     assert trained.returncode == 0, trained.stderr
     read = _copyist("formula", "evaluate", out, "--data", data, "--split", "train", "--report", page)

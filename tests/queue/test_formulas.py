@@ -11,7 +11,7 @@ import pytest
 from copyist import document, storage
 from copyist.db import readings
 from copyist.db.tables import Page, Reading
-from copyist.engines.base import Availability, EngineSettings, Mode
+from copyist.engines.base import Availability, EngineSettings, Mode, PageImage
 from copyist.queue import context as contexts
 from copyist.queue import reading
 from copyist.queue.context import Context
@@ -33,6 +33,16 @@ class Versioned(Formulas):
         return Availability(ready=True, version=cls.now)
 
 
+class Plain(Formulas):
+    """Reads documents, and finds no formulas."""
+
+    name = "plain"
+    modes = frozenset({Mode.DOCUMENT})
+
+    def page(self, image: PageImage) -> document.Page:
+        return super(Formulas, self).page(image)
+
+
 class Slow(Thoughtful):
     """Takes longer than it may."""
 
@@ -47,15 +57,17 @@ Here = Callable[..., Context]
 def here(sqlite_url: str, redis_url: str, tmp_path: Path) -> Iterator[Here]:
     built: list[Context] = []
 
-    def build(engine: str) -> Context:
+    def build(engine: str, *, backend: str = "layouts") -> Context:
         settings = Settings(
             _env_file=None,
             data_dir=tmp_path,
             database_url=sqlite_url,
             redis_url=redis_url,
-            ocr_plugins=("tests.api.formula_engines:Layouts", f"{__name__}:{engine}"),
-            ocr_backend="layouts",
-            ocr_fallback=(globals()[engine].name,),
+            ocr_plugins=("tests.api.formula_engines:Layouts", f"{__name__}:Plain", f"{__name__}:{engine}"),
+            ocr_backend=backend,
+            ocr_fallback=("mock",),
+            weights_dir=tmp_path,
+            formula_model=tmp_path / "none",
             engine_timeout_s=1,
         )
         built.append(contexts.build(settings))
@@ -89,15 +101,16 @@ def test_a_worker_reads_the_formulas_of_a_page_and_knows_them_the_next_time(here
     assert outcomes == [read, [("layouts", "cached")], read], "another model reads anew"
 
 
-def test_its_version_is_a_part_of_the_key_of_every_page_once(here: Here) -> None:
-    context, before = here("Versioned"), Versioned.now
-    identities = []
+def test_a_page_without_formulas_does_not_depend_on_who_reads_them(here: Here) -> None:
+    context = here("Versioned", backend="plain")
+    outcomes = []
     for version in ("1", "2"):
         Versioned.now = version
-        identities.append([context.identity({"mode": mode}) for mode in (Mode.DOCUMENT, Mode.FORMULA)])
-    Versioned.now = before
-    assert [identity.count("versioned@1") for identity in identities[0]] == [1, 1]
-    assert [identity.count("versioned@2") for identity in identities[1]] == [1, 1]
+        job_id = make_job(context, 1, kind="png")
+        reading.read_one(context, job_id, 1, token=job_id)
+        outcomes += [step["outcome"] for step in page_of(context, job_id)[1]]
+    assert outcomes == ["read", "cached"], "another model changes nothing about it"
+    assert context.identities({"mode": Mode.FORMULA}) == ("best:versioned@2",)
 
 
 def test_one_that_takes_too_long_is_stopped_and_the_page_is_done_without_it(here: Here) -> None:
@@ -112,5 +125,5 @@ def test_one_that_takes_too_long_is_stopped_and_the_page_is_done_without_it(here
     ]
     assert trail[1]["reason"] == "It did not finish within 1 s."
     with context.db.read() as session:
-        key = context.cache_key(SHA256, 1, {}, context.identity({}))
-        assert readings.cached(session, [key]) == {}
+        keys = [context.cache_key(SHA256, 1, {}, identity) for identity in context.identities({})]
+        assert readings.cached(session, keys) == {}

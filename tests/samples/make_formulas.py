@@ -36,7 +36,7 @@ def main() -> None:
         writer = writing.Writer.of(90_000 + number)
         picture = draw(writing.write(tree.parsed(latex.normalize(formula)), writer, dice), pen_px=4.0, margin_px=24)
         if name == PHOTO:
-            picture = augment._on_paper(picture, np.random.default_rng(3))
+            picture = augment.on_paper(picture, np.random.default_rng(3))
         if name == NEGATIVE:
             picture = np.asarray(255 - picture, np.uint8)
         cv2.imwrite(str(HERE / f"{name}.png"), picture)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 from dataclasses import dataclass
+from functools import cache
 
 import pynvml
 
@@ -51,9 +52,8 @@ def use_only(card: Gpu) -> None:
 
 def why_no_cuda() -> str:
     """Why torch cannot use a GPU here, with the way out; empty when it should be able to."""
-    try:
-        build = importlib.metadata.version("torch")
-    except importlib.metadata.PackageNotFoundError:
+    build = _torch_build()
+    if not build:
         return "The package torch is not installed; install copyist with [models]."
     if not gpus():
         return (
@@ -62,6 +62,15 @@ def why_no_cuda() -> str:
     if build.endswith("+cpu"):
         return f"The installed torch {build} cannot use a GPU; install PyTorch's CUDA build of the same version."
     return ""
+
+
+@cache
+def _torch_build() -> str:
+    """torch's version, empty without it; looked up once, as engines ask several times a page."""
+    try:
+        return importlib.metadata.version("torch")
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def _card(index: int) -> tuple[Gpu, str]:

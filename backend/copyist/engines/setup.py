@@ -50,26 +50,29 @@ def make_chain(
     """The chain for a wish (``None``: as configured); raises ``InvalidOption`` for an engine that does not exist.
 
     Somebody who asks for an engine gets that one first, whatever the strategy. An empty ``fallback`` is the default.
+    Engines for formulas stand in every chain of real engines, however short: no other engine could read for them.
     """
     if wish is not None:
         registry.engine_class(wish)
     # A real engine is never placed after mock, so somebody who wants mock wants nothing else.
     names = (MOCK,) if wish == MOCK else chain_order(wish or backend, fallback or None, registry.names)
+    if (wish or backend) != MOCK:
+        names = tuple(dict.fromkeys((*names, *_made_for_formulas(registry, registry.names))))
     return Chain(registry, names, Strategy.BEST if wish else Strategy(strategy), climb_below, wished=wish)
 
 
 def formula_engines(chain: Chain) -> dict[str, str]:
-    """The engines made for formulas that are ready, with their versions: for what ``chain`` leaves without LaTeX.
-
-    They help with a page that was read, so a chain that somebody has made short does not leave them out.
-    """
-    registry = chain.registry
-    modes = {name: registry.engine_class(name).modes for name in (*chain.names, *registry.names)}
-    made_for_it = [name for name, read in modes.items() if Mode.FORMULA in read and Mode.DOCUMENT not in read]
-    return {name: found.version for name in made_for_it if (found := registry.check(name)).ready}
+    """The engines of ``chain`` that are made for formulas and ready, with their versions: for what it leaves bare."""
+    named = _made_for_formulas(chain.registry, chain.names)
+    return {name: found.version for name in named if (found := chain.registry.check(name)).ready}
 
 
 def formula_chain(chain: Chain) -> Chain | None:
     """The same as a chain; ``None`` where there is none."""
     ready = formula_engines(chain)
     return Chain(chain.registry, tuple(ready)) if ready else None
+
+
+def _made_for_formulas(registry: Registry, names: Sequence[str]) -> list[str]:
+    modes = {name: registry.engine_class(name).modes for name in names}
+    return [name for name, read in modes.items() if Mode.FORMULA in read and Mode.DOCUMENT not in read]

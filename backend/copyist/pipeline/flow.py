@@ -74,12 +74,16 @@ def _nobody() -> None:
 
 @dataclass(frozen=True)
 class PageReading:
-    """A page as it was read, ``None`` when no engine could; every engine tried; whether it is only a placeholder."""
+    """A page as it was read, ``None`` when no engine could; every engine tried; whether it is only a placeholder.
+
+    ``had_bare_formulas``: what it became depends on the engines for formulas, too, be it that there are none.
+    """
 
     page: Page | None
     trail: tuple[Try, ...] = ()
     degraded: bool = False
     may_be_cached: bool = True
+    had_bare_formulas: bool = False
 
 
 def read_page(
@@ -126,7 +130,7 @@ def read_page(
     bare = BareFormulas(source, number, reading.page)
     helpers = formulas() if bare.blocks and options.mode is not Mode.FORMULA else None
     if helpers is None:
-        return replace(reading, page=without_empty(reading.page))
+        return replace(reading, page=without_empty(reading.page), had_bare_formulas=bool(bare.blocks))
     # The page was read: whatever is wrong with it now is no reason to lose that.
     read = ask(
         helpers,
@@ -140,6 +144,7 @@ def read_page(
         (*reading.trail, *bare.told(read.trail, read.page)),
         reading.degraded,
         reading.may_be_cached and read.may_be_cached,
+        had_bare_formulas=True,
     )
 
 

@@ -58,17 +58,23 @@ class Context(Footing):
             stop=stop or Stop(),
         )
 
-    def identity(self, options: Mapping[str, Any]) -> str:
-        """The identity of what reads with a job's options: of its chain, and of the engines for its formulas.
+    def identities(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """What reads with a job's options: the identity of its chain, and the same with the engines for its formulas.
 
-        Only a page that was read says whether it holds any, so the second is a part of it for every page.
+        The first decides about a page without formulas that the chain left bare, the last about one with some. None
+        where no reading is kept for the next time.
         """
+        if not self.settings.result_cache:
+            return ()
         chain, mode = self.chain(options), self.read_options(options).mode
-        helpers = {} if mode is Mode.FORMULA else formula_engines(chain)
-        return ";".join((chain.identity(mode), *(f"{name}@{version}" for name, version in helpers.items())))
+        identity = chain.identity(mode)
+        if mode is Mode.FORMULA:
+            return (identity,)
+        helpers = ",".join(f"{name}@{version}" for name, version in formula_engines(chain).items())
+        return (identity, f"{identity};{helpers}")
 
     def cache_key(self, sha256: str, number: int, options: Mapping[str, Any], identity: str) -> str:
-        """Where a reading is kept for the next time: a hash of all that it depends on. ``identity`` is its chain's."""
+        """Where a reading is kept for the next time: a hash of all that it depends on; ``identity`` is one of them."""
         read = self.read_options(options)
         parts = [sha256, number, render_settings(), identity, read.mode, read.languages, options.get("text")]
         parts.append(read.decoding.model_dump(exclude_none=True))

@@ -137,7 +137,9 @@ def _open(context: Context, job_id: str, token: str, numbers: tuple[int, ...], k
 def _cache_keys(context: Context, job: Job, numbers: tuple[int, ...]) -> dict[str, int]:
     """Where each page would be found if it was read before; raises ``InvalidOption`` for an engine there is not."""
     context.chain(job.options)
-    if not context.settings.result_cache:
-        return {}
-    identity = context.identity(job.options)
-    return {context.cache_key(job.file_sha256, number, job.options, identity): number for number in numbers}
+    identities = context.identities(job.options)
+    return {
+        context.cache_key(job.file_sha256, number, job.options, identity): number
+        for number in numbers
+        for identity in identities
+    }

@@ -162,11 +162,12 @@ def _go_on(context: Context, job_id: str, finished: Finished) -> None:
 
 def _serve_known(context: Context, claim: Claim, span: Span) -> Finished | None:
     """The same page was read in the meantime, for another job: use that."""
-    key = _key(context, claim)
-    if key is None:
+    keys = _keys(context, claim)
+    if not keys:
         return None
     with context.db.read() as session:
-        known = readings.cached(session, [key]).get(key)
+        found = readings.cached(session, keys)
+    known = next((found[key] for key in keys if key in found), None)
     if known is None:
         return None
     # In a transaction of its own: the claim locked the page, and here the job has to be locked first.
@@ -194,10 +195,10 @@ def _settled(
         span.event("try", **told)
 
 
-def _key(context: Context, claim: Claim) -> str | None:
-    if not context.settings.result_cache:
-        return None
-    return context.cache_key(claim.file_sha256, claim.lease.number, claim.options, context.identity(claim.options))
+def _keys(context: Context, claim: Claim) -> list[str]:
+    """Where the page may be kept: first as one that holds no bare formulas, last as one that does."""
+    sha256, number, options = claim.file_sha256, claim.lease.number, claim.options
+    return [context.cache_key(sha256, number, options, identity) for identity in context.identities(options)]
 
 
 def _left_s(claim: Claim) -> float:
@@ -208,7 +209,7 @@ def _left_s(claim: Claim) -> float:
 def _read(context: Context, claim: Claim, span: Span) -> Finished | None:
     if _left_s(claim) == 0:
         return _fail(context, claim, span, TimeLimit(seconds=f"{claim.options['page_time_limit']:g}"), [*claim.trail])
-    before, began = _key(context, claim), time.perf_counter()
+    before, began = _keys(context, claim), time.perf_counter()
     try:
         with _watch(context, claim) as watch:
             reading = _through_the_pipeline(context, claim, watch)
@@ -228,9 +229,10 @@ def _read(context: Context, claim: Claim, span: Span) -> Finished | None:
     if reading.page is None:
         tried = ", ".join(dict.fromkeys(step.engine for step in reading.trail))
         return _fail(context, claim, span, PageFailed(engines=tried), trail)
-    key = _key(context, claim) if reading.may_be_cached else None
-    if key != before:
-        key = None  # An engine came or went meanwhile: nobody can say whether it was there when its turn came.
+    keys = _keys(context, claim) if reading.may_be_cached else []
+    if keys != before:
+        keys = []  # An engine came or went meanwhile: nobody can say whether it was there when its turn came.
+    key = keys[-1 if reading.had_bare_formulas else 0] if keys else None
     log.info("read by %s", reading.page.engine)
     page, seconds = reading.page, time.perf_counter() - began
     with context.db.write() as session:

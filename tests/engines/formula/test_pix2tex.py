@@ -227,6 +227,7 @@ HEAD = "decoder.net.to_logits.bias"
         (with_tensors(lambda tensors: tensors | {"zzz": torch.ones(1)}), "weights.pth has no fitting zzz"),
         (with_tensors(lambda tensors: tensors | {HEAD: torch.ones(3)}), f"no fitting {HEAD}"),
         (with_tensors(lambda tensors: {"model": tensors}), "holds no tensors by name"),
+        (with_tensors(lambda tensors: tensors | {HEAD: torch.ones(1).expand(64)}), "holds no tensors by name"),
         (with_tensors(lambda _: Code()), "cannot be loaded"),
         (cut, "weights.pth is cut"),
         (lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer.json is missing"),

@@ -118,11 +118,11 @@ def _hidden(reader: Reader, row: Row, _: str) -> None:
 
 
 def _side(reader: Reader, row: Row, command: str) -> None:
-    word = reader.peek()
-    if word in ANGLES:
-        reader.skip(word)
-        row.add(ANGLES[word])
-    elif not reader.skip(".") and reader.strict and word in (None, "}"):
+    for sign, angle in ANGLES.items():
+        if reader.skip(sign):
+            row.add(angle)
+            return
+    if not reader.skip(".") and reader.strict and reader.peek() in (None, "}"):
         raise LatexProblem("missing_argument", f"{command} stands without a bracket.")
 
 

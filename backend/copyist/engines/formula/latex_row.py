@@ -14,7 +14,7 @@ class Row:
 
     ``lead`` are scripts before anything they could belong to. ``group`` is where the last thing begins if it stood in
     braces, ``apart`` whether something unseen stands between the scripts and what comes next. ``up_first`` is set where
-    a second script above made empty braces necessary: one below, written first, would go to what stands before them.
+    a second script above made braces necessary: one below, written first, would go to what stands in or before them.
     """
 
     __slots__ = ("apart", "down", "group", "lead", "out", "up", "up_first")
@@ -71,6 +71,7 @@ class Row:
                 start = self.group
                 self._settle()
                 self.out[start:] = ["{", *self.out[start:], "}"]
+                self.up_first = mark == "^"
             elif self.apart:
                 self._settle()
                 self.out += "{}"
@@ -106,9 +107,9 @@ class Row:
                 self.extend([opening, *cell.finished(), closing])
                 return
         if kind == "cases":
-            self.extend(["\\{", *cell.finished()])
-        else:
-            self.splice(cell)
+            self.add("\\{")
+        # What stands last in the cell may get scripts from outside.
+        self.splice(cell)
 
     def _settle(self) -> None:
         """Write the scripts down; nothing can be added to them any more."""

@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,12 @@ def open_model(folder: Path) -> FormulaModel:
     """What ``folder`` holds; raises ``CheckpointUnusable`` unless that is a whole model of a kind that is known."""
     if not folder.is_dir():
         raise CheckpointUnusable(f"There is no folder {folder.name} with a model for formulas.")
+    return _opened(folder, fingerprint(folder))
+
+
+@lru_cache(maxsize=8)
+def _opened(folder: Path, _as_it_is: str) -> FormulaModel:
+    """The same, once for what it holds: it is asked for several times a page."""
     if (folder / pix2tex_config.CONFIG).is_file():
         pix2tex_config.open_pix2tex(folder)
         return FormulaModel(Kind.PIX2TEX, folder)
@@ -141,11 +148,7 @@ def place_of(model: FormulaModel, settings: EngineSettings) -> Place:
 
 def version(model: FormulaModel, place: Place) -> str:
     """Library, model and rules of LaTeX, so that a cached reading dies with any of them."""
-    try:
-        library = f"{place.runtime}-{importlib.metadata.version(place.runtime)}"
-    except importlib.metadata.PackageNotFoundError:  # onnxruntime comes under several names.
-        library = place.runtime
-    return f"{library}+{model.folder.name}:{fingerprint(model.folder)}+latex{NORMAL}"
+    return f"{_library(place.runtime)}+{model.folder.name}:{fingerprint(model.folder)}+latex{NORMAL}"
 
 
 def memory_bytes(model: FormulaModel, place: Place) -> int:
@@ -214,6 +217,15 @@ def _json(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+@cache
+def _library(name: str) -> str:
+    try:
+        return f"{name}-{importlib.metadata.version(name)}"
+    except importlib.metadata.PackageNotFoundError:  # onnxruntime comes under several names.
+        return name
+
+
+@cache
 def _is_installed(package: str) -> bool:
     try:
         return importlib.util.find_spec(package) is not None

@@ -183,6 +183,15 @@ def _tensors(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # Unpickling raises whatever the file makes it raise.
         raise NotReady(f"{path.parent.name}/{path.name} cannot be loaded; pull the weights again.") from error
-    if not isinstance(content, dict) or not all(isinstance(one, torch.Tensor) for one in content.values()):
+    if not isinstance(content, dict) or not all(_is_stored(one) for one in content.values()):
         raise NotReady(f"{path.parent.name}/{path.name} holds no tensors by name; it is no checkpoint of pix2tex.")
     return content
+
+
+def _is_stored(one: object) -> bool:
+    """Whether it is a tensor whose numbers are all in the file; one that repeats a few of them may be of any size."""
+    return (
+        isinstance(one, torch.Tensor)
+        and one.layout == torch.strided
+        and one.numel() * one.element_size() <= one.untyped_storage().nbytes()
+    )

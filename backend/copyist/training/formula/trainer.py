@@ -142,7 +142,8 @@ def _trained(order: FormulaOrder, loop: Loop, watched: Exam, stop: Stop, display
         return found
 
     def better(network: FormulaNetwork) -> None:
-        write_whole(order.out / TENSORS, packed(dict(network.state_dict())))
+        tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+        write_whole(order.out / TENSORS, packed(tensors))
 
     def save(state: State) -> None:
         keep(state)
