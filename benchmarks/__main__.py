@@ -13,6 +13,7 @@ from benchmarks import (
     accuracy,
     adaptation,
     formula,
+    formula_accuracy,
     gpu,
     latency,
     line_segmentation,
@@ -50,9 +51,10 @@ BENCHMARKS = {
         adaptation,
         training_speed,
         formula,
+        formula_accuracy,
     )
 }
-ONLY_BY_NAME = {"adaptation", "training_speed"}
+ONLY_BY_NAME = {"adaptation", "training_speed", "formula_accuracy"}
 """Too long to be taken with the others."""
 
 

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from Levenshtein import distance
 from PIL import Image
 
 from benchmarks.report import Figure, console, plain
@@ -25,9 +24,6 @@ from copyist.document import Page
 from copyist.engines.base import EngineSettings, Mode, PageImage, ReadOptions
 from copyist.engines.formula import latex
 from copyist.engines.registry import Registry
-from copyist.training.formula.generate import generate
-from copyist.training.formula.raster import draw
-from copyist.training.formula.sets import open_set
 
 ABOUT = "formulas read right, beside engines for text"
 SAMPLES = Path(os.environ.get("COPYIST_SAMPLES", Path(__file__).resolve().parent.parent.parent / "shared" / "samples"))
@@ -77,6 +73,11 @@ _SHORT = 8
 
 
 def _drawn(count: int) -> Iterator[Sample]:
+    # Other benchmarks run where there is nothing to train with.
+    from copyist.training.formula.generate import generate
+    from copyist.training.formula.raster import draw
+    from copyist.training.formula.sets import open_set
+
     with tempfile.TemporaryDirectory() as folder:
         generate(Path(folder), count=20, seed=SEED, valid=1, test=count, processes=1)
         made = open_set(Path(folder))
@@ -116,6 +117,8 @@ def _tokens(page: Page) -> tuple[str, ...]:
 
 
 def _figure(title: str, truths: Sequence[Sequence[str]], readings: Sequence[Sequence[str]]) -> Figure:
+    from Levenshtein import distance
+
     pairs = list(zip(truths, readings, strict=True))
     errors = [distance(truth, reading) for truth, reading in pairs]
     if not pairs:

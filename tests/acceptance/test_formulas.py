@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,29 +17,11 @@ from copyist.db.session import Database
 from copyist.training.formula.export import export
 from tests.acceptance.test_bad_input import assert_clean, assert_problem
 from tests.engines.formula.tiny_formula import FORMULAS, TINY, VOCABULARY, picture_of, taught_network, write_tensors
-from tests.servers import PostgresServer, ValkeyServer, process_environment
+from tests.math_readme import ANSWERED, PREDICT, PREDICT_BATCH, curl, png
+from tests.servers import PostgresServer, ValkeyServer
 from tests.service import Service
 
 pytestmark = pytest.mark.slow
-# The README of the seed, section "API Usage Examples".
-PREDICT = r"""
-curl -X POST "http://localhost:8000/predict" \
-  -H "X-API-Key: your_api_key" \
-  -F "file=@formula_image.png"
-"""
-PREDICT_BATCH = r"""
-curl -X POST "http://localhost:8000/predict/batch" \
-  -H "X-API-Key: your_api_key" \
-  -H "Content-Type: application/json" \
-  -d '{
-    "images": ["base64_image_1", "base64_image_2"]
-  }'
-"""
-ANSWERED = {"formula", "confidence", "processing_time", "timestamp"}
-
-
-def png(pixels: np.ndarray) -> bytes:
-    return cv2.imencode(".png", pixels)[1].tobytes()
 
 
 def written(formula: str = FORMULAS[0]) -> bytes:
@@ -63,16 +43,8 @@ class Math:
     key: str
 
     def curl(self, call: str, *images: bytes) -> dict[str, Any]:
-        """What a call of the README prints, with an address, a key and pictures in the place of its words for them."""
-        call = call.replace("localhost:8000", f"127.0.0.1:{self.service.port}").replace("your_api_key", self.key)
-        for number, image in enumerate(images, 1):
-            call = call.replace(f"base64_image_{number}", in_base64(image))
-        (self.service.folder / "formula_image.png").write_bytes(written())
-        done = subprocess.run(
-            ["bash", "-c", call], cwd=self.service.folder, env=process_environment(), capture_output=True, check=True
-        )
-        found: dict[str, Any] = json.loads(done.stdout)
-        return found
+        """What a call of the README prints."""
+        return curl(call, self.service.folder, *images, port=self.service.port, key=self.key)
 
     def post(self, path: str, **content: Any) -> Any:
         return self.service.client.post(path, headers={"X-API-Key": self.key}, **content)
@@ -106,7 +78,7 @@ def math(tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer) -> 
 
 
 def test_one_picture_as_the_readme_sends_it(math: Math) -> None:
-    body = math.curl(PREDICT)
+    body = math.curl(PREDICT, written())
     assert set(body) == ANSWERED
     assert body["formula"] == FORMULAS[0]
     assert 0.6 < body["confidence"] <= 1

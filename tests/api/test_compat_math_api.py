@@ -13,9 +13,17 @@ import pytest
 from copyist.db import keys
 from copyist.db.keys import Scope
 from copyist.db.session import Database
+from copyist.engines.formula.models import PACKAGED
 from tests.api.formula_engines import LATEX, NO_FORMULA, NO_INK, in_base64, picture
-from tests.api.one_process import OneProcess, Start, assert_cancelled_when_the_client_hangs_up, serving
+from tests.api.one_process import (
+    OneProcess,
+    Start,
+    assert_cancelled_when_the_client_hangs_up,
+    on_a_socket,
+    serving,
+)
 from tests.api.test_refusals import assert_problem
+from tests.math_readme import ANSWERED, PREDICT, PREDICT_BATCH, curl, drawn, png
 
 ENGINES = "tests.api.formula_engines:"
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
@@ -37,6 +45,14 @@ def predict(service: OneProcess, content: bytes, **headers: str) -> httpx.Respon
 def jobs(service: OneProcess) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = service("GET", "/api/jobs").json()["jobs"]
     return found
+
+
+def key_for(database_url: str, scope: Scope) -> str:
+    db = Database(database_url)
+    with db.write() as session:
+        _, key = keys.create(session, name="math", owner="math", scopes=[scope])
+    db.close()
+    return key
 
 
 def batch(service: OneProcess, *images: str) -> httpx.Response:
@@ -126,11 +142,7 @@ def test_keys_go_where_the_old_clients_send_them(serve: Start, sqlite_url: str) 
     service = serve(api_keys="required")
     assert_problem(predict(service, picture()), 401, "unauthorized")
     assert_problem(predict(service, picture(), **{"X-API-Key": "your_api_key"}), 401, "unauthorized")
-    db = Database(sqlite_url)
-    with db.write() as session:
-        _, good = keys.create(session, name="math", owner="math", scopes=[Scope.WRITE, Scope.READ])
-        _, poor = keys.create(session, name="reader", owner="math", scopes=[Scope.READ])
-    db.close()
+    good, poor = key_for(sqlite_url, Scope.WRITE), key_for(sqlite_url, Scope.READ)
     assert predict(service, picture(), **{"X-API-Key": good}).json()["formula"] == LATEX
     assert_problem(predict(service, picture(), **{"X-API-Key": poor}), 403, "forbidden")
     for path in ("/status", "/model/info", "/health"):
@@ -172,6 +184,22 @@ def test_who_hangs_up_cancels_the_whole_batch(serve: Start) -> None:
     service = serve(ocr_plugins=(f"{ENGINES}Thoughtful",), ocr_fallback=("thoughtful", "mock"))
     images = [in_base64(picture()), in_base64(picture(310))]
     assert_cancelled_when_the_client_hangs_up(service, "/predict/batch", {"images": images}, jobs=2)
+
+
+@pytest.mark.skipif(not PACKAGED.is_dir(), reason="no model for formulas comes with this checkout")
+def test_the_calls_of_the_readme_work_as_printed_with_the_model_that_ships(
+    serve: Start, sqlite_url: str, tmp_path: Path
+) -> None:
+    service = serve(ocr_plugins=(), ocr_fallback=("mock",), formula_model=None, api_keys="required")
+    written = [png(drawn(text)) for text in ("1+2=3", "x-4")]
+    with on_a_socket(service) as port:
+        key = key_for(sqlite_url, Scope.WRITE)
+        one = curl(PREDICT, tmp_path, *written, port=port, key=key)
+        two = curl(PREDICT_BATCH, tmp_path, *written, port=port, key=key)
+    assert (set(one), one["formula"]) == (ANSWERED, "1+2=3")
+    assert [result["formula"] for result in two["results"]] == ["1+2=3", "x-4"]
+    assert service("GET", "/status").json()["engines"] == ["formula"]
+    assert service("GET", "/model/info").json()["architecture"]["kind"] == "copyist"
 
 
 def test_health_and_metrics_are_where_the_old_clients_look(serve: Start) -> None:

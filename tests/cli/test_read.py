@@ -25,6 +25,7 @@ from copyist.cli.reader import Failed, PageRead, ReadPage
 from copyist.cli.reader_process import Desk
 from copyist.exports.material import Material
 from copyist.media import MediaKind
+from tests.api.formula_engines import LATEX, NO_FORMULA, NO_INK, picture
 from tests.cli.conftest import ENVIRONMENT, Run
 from tests.exports.reading import valid
 from tests.pipeline.drawn import mapped_pdf
@@ -264,6 +265,19 @@ def test_a_placeholder_is_never_silent(copyist: Run, own_samples: Path) -> None:
     assert done.returncode == 0
     assert "no engine read pages 1, 2, 3" in done.stderr
     assert "secret" not in done.stderr
+
+
+def test_of_formulas_it_says_what_to_doubt(copyist: Run, tmp_path: Path) -> None:
+    for name, content in (("good.png", picture()), ("tall.png", picture(50, 200)), ("square.png", picture(80, 80))):
+        (tmp_path / name).write_bytes(content)
+    engine = {"OCR_PLUGINS": "tests.api.formula_engines:Formulas", "OCR_BACKEND": "tesseract", "OCR_FALLBACK": "mock"}
+    files = ("good.png", "tall.png", "square.png")
+    done = copyist("read", *files, "--mode", "formula", "--format", "md", FORMULA_MODEL="none", **engine)
+    assert (done.returncode, done.stdout.count(LATEX)) == (0, 2)
+    assert done.stderr.splitlines() == [
+        f"tall.png, page 1: formulas: {NO_INK}",
+        f"square.png, page 1: formulas: {NO_FORMULA}",
+    ]
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])

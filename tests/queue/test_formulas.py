@@ -110,7 +110,7 @@ def test_a_page_without_formulas_does_not_depend_on_who_reads_them(here: Here) -
         reading.read_one(context, job_id, 1, token=job_id)
         outcomes += [step["outcome"] for step in page_of(context, job_id)[1]]
     assert outcomes == ["read", "cached"], "another model changes nothing about it"
-    assert context.identities({"mode": Mode.FORMULA}) == ("best:versioned@2",)
+    assert context.identities({"mode": Mode.FORMULA}) == ("best:versioned@2,mock@1",)
 
 
 def test_one_that_takes_too_long_is_stopped_and_the_page_is_done_without_it(here: Here) -> None:

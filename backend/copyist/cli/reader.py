@@ -94,7 +94,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class PageRead:
-    """A page that was read; ``notes`` say what broke on the way."""
+    """A page that was read; ``notes`` say what broke on the way, and what to doubt of a formula."""
 
     page: Page
     degraded: bool = False

@@ -94,7 +94,7 @@ class Desk:
                 skip={name: Try(name, Outcome(outcome), reason) for name, outcome, reason in task.skip},
                 on_start=lambda name: self._channel.send(Stage(self.settings.engine_timeout_s, engine=name)),
             )
-        notes = _notes(reading)
+        notes = (*_notes(reading), *(_doubts(reading) if self.options.mode is Mode.FORMULA else ()))
         if reading.page is None:
             tried = ", ".join(dict.fromkeys(step.engine for step in reading.trail))
             return Failed(f"No engine could read it ({tried}).", notes)
@@ -116,6 +116,13 @@ def _notes(reading: PageReading) -> tuple[str, ...]:
     no_engine = reading.degraded or reading.page is None
     told = {*FAULTS, Outcome.NOT_READY} if no_engine else FAULTS
     return tuple(f"{step.engine}: {step.reason}" for step in reading.trail if step.outcome in told)
+
+
+def _doubts(reading: PageReading) -> tuple[str, ...]:
+    """What who read a formula wrote down: why there is none, or may be none."""
+    return tuple(
+        f"{step.engine}: {note}" for step in reading.trail if step.outcome is Outcome.READ for note in step.notes
+    )
 
 
 def _end_with(parent: int) -> None:

@@ -117,6 +117,25 @@ def test_what_is_no_formula_is_told_and_nobody_is_sure_of_it(engine: Formula) ->
     assert "does not look like a formula" in notes[0]
 
 
+def test_what_holds_for_several_formulas_is_told_once(readers: Readers, settings: EngineSettings) -> None:
+    readers.said = says("x", sure=0.1, finish=Finish.LENGTH)
+    page, notes = read(Formula(settings), under_each_other(drawn(size=40), drawn(size=40), drawn(size=40)))
+    assert (len(page.blocks), len(notes)) == (3, 1)
+
+
+def test_a_model_whose_files_are_being_replaced_is_not_ready(
+    engine: Formula, settings: EngineSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(models, "version", gone)
+    found = Formula.check(settings)
+    assert (found.ready, "formula-a are being changed" in found.reason) == (False, True)
+    with pytest.raises(NotReady, match="formula-a are being changed"):
+        read(engine, drawn())
+
+
 def test_an_empty_picture_has_no_block_and_a_note_why(engine: Formula, readers: Readers) -> None:
     page, notes = read(engine, np.full((1, 5000), 255, np.uint8))
     assert (page.blocks, page.width) == ((), 5000)

@@ -121,6 +121,32 @@ def test_what_is_wrong_with_a_folder_is_said(tmp_path: Path, damage: Callable[[P
     assert str(tmp_path) not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "claim",
+    [
+        {"width": 10**9},
+        {"width": 250},
+        {"width": "256"},
+        {"layers": -1},
+        {"layers": 10**9},
+        {"longest": 10**9},
+        {"dropout": float("nan")},
+        {"encoder": "hf-hub:somebody/model"},
+        {"frame": {"height": 0, "width": 512}},
+        {"frame": {"height": 10**6, "width": 10**6}},
+        {"frame": {"height": 128, "width": 512, "symbol_px": 0}},
+        {"frame": {"height": 128, "width": 512, "multiple": 0}},
+        {"frame": None},
+    ],
+)
+def test_a_shape_that_no_model_has_is_refused(tmp_path: Path, claim: dict[str, object]) -> None:
+    folder = written(tmp_path / "m")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | claim))
+    with pytest.raises(CheckpointUnusable, match=r"m cannot be used: config\.json"):
+        open_model(folder)
+
+
 def test_a_model_is_computed_with_what_is_installed(
     settings: EngineSettings, tmp_path: Path, without: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

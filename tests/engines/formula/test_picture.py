@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import cv2
@@ -145,3 +146,12 @@ def test_a_batch_is_ink_between_0_and_1(usual: Prepared) -> None:
     assert found.dtype == np.float32
     assert found.min() == 0.0
     assert 0.95 < found.max() <= 1.0
+
+
+def test_a_long_strip_of_noise_takes_no_longer_than_a_page() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (50, 5000)).astype(np.uint8)
+    picture[::3, ::2] = 0
+    picture[24:26] = 0
+    start = time.process_time()
+    prepare(picture, FRAME)
+    assert time.process_time() - start < 2

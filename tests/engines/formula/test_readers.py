@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from copyist.engines.base import NotReady, Stop, TimedOut
+from copyist.engines.formula import torch_reader
 from copyist.engines.formula.decoding import Floats, Limits, ReadFormula, greedy
 from copyist.engines.formula.network import FormulaNetwork
 from copyist.engines.formula.onnx_reader import DECODER, ENCODER, OnnxDecoder, OnnxReader
@@ -229,6 +230,17 @@ def test_a_damaged_or_foreign_folder_is_refused_with_a_sentence(damage: str, fol
 def test_damaged_tensors_are_refused_with_a_sentence(do: Callable[[Path], None], sentence: str, folder: Path) -> None:
     do(folder)
     with pytest.raises(NotReady, match=sentence):
+        TorchReader(folder, "cpu")
+
+
+@pytest.mark.parametrize("claim", [{"layers": 64}, {"feedforward": 65_536}, {"width": 4096}])
+def test_no_memory_is_taken_for_what_the_tensors_are_not(
+    claim: dict[str, int], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(torch_reader, "from_weights")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | claim))
+    with pytest.raises(NotReady, match=r"does not fit its config\.json"):
         TorchReader(folder, "cpu")
 
 

@@ -24,6 +24,13 @@ def test_lines_of_working_are_parts_from_top_to_bottom() -> None:
         assert ink.max(0) == pytest.approx((bottom - top, right - left), abs=3)
 
 
+def test_many_lines_are_as_plausible_as_one() -> None:
+    page = under_each_other(*[drawn("2x+5=9-y+37", size=24, pen=2)] * 40)
+    parts = split(page)
+    assert len(parts) == 40
+    assert all(part.plausible for part in parts)
+
+
 def test_a_part_shows_its_own_ink_only() -> None:
     page = under_each_other(drawn("8888", size=40, margin=10), drawn("1", size=40, margin=10))
     first, second = split(page)

@@ -64,18 +64,19 @@ MATH_STATUS: dict[str, Any] = {
     "timestamp": _AT,
 }
 MODEL_INFO: dict[str, Any] = {
-    "model_name": "formula-small",
+    "model_name": "small",
     "engine": "formula",
-    "version": "5f0c2a9e41d7",
+    "version": "onnxruntime-1.31.1+small:5f0c2a9e+latex1",
     "device": "cpu",
     "state": "loaded",
     "model_loaded": True,
     "architecture": {
+        "kind": "copyist",
         "encoder": "mobilenetv4_conv_small",
-        "decoder": "3 layers, 8 heads, 256 wide",
-        "picture": "128 x 512 pixels, grey",
-        "vocabulary": "230 tokens",
-        "parameters": "6.1 million",
+        "decoder": "3 layers, 8 heads, d = 256",
+        "picture": "up to 512 x 128",
+        "tokens": "230",
+        "parameters": "6112345",
     },
 }
 

@@ -99,7 +99,7 @@ class ApiStatus(BaseModel):
 
 
 class ModelInfo(BaseModel):
-    """The engine that reads formulas; all null where none is ready."""
+    """The engine that reads formulas; where none is ready its fields are null and ``architecture`` is empty."""
 
     model_config = with_example(examples.MODEL_INFO)
 
@@ -232,7 +232,8 @@ async def predict_batch(
 
 def _submit_all(service: Service, caller: Caller, response: Response, wish: BatchRequest) -> list[str | CopyistError]:
     """The job of each picture, or what is wrong with it."""
-    forms = [formulas.form(service.engines()) for _ in wish.images]
+    engines = service.engines()
+    forms = [formulas.form(engines) for _ in wish.images]
     count_files(service, caller, len(wish.images), response)
     taken: list[str | CopyistError] = []
     for number, (image, form) in enumerate(zip(wish.images, forms, strict=True), 1):

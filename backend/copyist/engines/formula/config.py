@@ -8,6 +8,7 @@ how sure it really is; ``report.json``, what it was measured to do.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +17,19 @@ from typing import Any
 MODEL_TYPE = "copyist-formula"
 FORMAT = 1
 CONFIG, TENSORS = "config.json", "model.safetensors"
+_ENCODER = re.compile(r"\w[\w.]*", re.ASCII)
+"""A name alone: with a scheme before it, timm would fetch the model from elsewhere."""
+_LIMITS = {
+    "stage": (-9, 9),
+    "layers": (1, 64),
+    "heads": (1, 64),
+    "feedforward": (1, 65_536),
+    "longest": (1, 4096),
+    "width": (32, 4096),
+    "height": (32, 4096),
+    "symbol_px": (4, 512),
+    "multiple": (1, 512),
+}
 
 
 @dataclass(frozen=True)
@@ -65,9 +79,27 @@ class ModelConfig:
         if known.pop("model_type", None) != MODEL_TYPE or known.pop("format", None) != FORMAT:
             raise ValueError(f"config.json is not of a {MODEL_TYPE} model of format {FORMAT}")
         try:
-            return cls(**known | {"frame": Frame(**known["frame"])})
+            config = cls(**known | {"frame": Frame(**known["frame"])})
         except (KeyError, TypeError) as error:
             raise ValueError(f"config.json does not describe a {MODEL_TYPE} model: {error}") from error
+        config.check()
+        return config
+
+    def check(self) -> None:
+        """Raise ``ValueError`` for what no model has, before anybody takes memory for it."""
+        for part in (self, self.frame):
+            for name, (least, most) in _LIMITS.items():
+                value = getattr(part, name, least)
+                if type(value) is not int or not least <= value <= most:
+                    raise ValueError(f"config.json: {name} is no whole number from {least} to {most}")
+        if self.width % self.heads or self.width % 4:
+            raise ValueError("config.json: width is no multiple of 4 and of heads")
+        if type(self.frame.fixed) is not bool:
+            raise ValueError("config.json: fixed is neither true nor false")
+        if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
+            raise ValueError("config.json: dropout is no number from 0 to below 1")
+        if not isinstance(self.encoder, str) or not _ENCODER.fullmatch(self.encoder):
+            raise ValueError("config.json: encoder is no name of timm's")
 
     @classmethod
     def load(cls, folder: Path) -> ModelConfig:

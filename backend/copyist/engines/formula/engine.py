@@ -36,6 +36,7 @@ _NO_FORMULA = (
     "This does not look like a formula: it has areas and shades, or many specks. Check what was read, or send a "
     "picture of the formula alone."
 )
+_CHANGING = "The files of the formula model {} are being changed; ask again when they are all there."
 _WAIT_S = 0.1
 _CUT = {
     Finish.REPETITION: "The model began to repeat itself; the formula is cut there.",
@@ -115,17 +116,20 @@ class Formula:
             return Availability(ready=False, reason=str(error))
         try:
             place = models.place_of(model, settings)
+            return Availability(
+                ready=True,
+                version=models.version(model, place),
+                device=place.device,
+                model=model.folder.name,
+                memory_bytes=models.memory_bytes(model, place),
+                at_once=_pages_at_once(place),
+                details=models.details(model),
+            )
         except CheckpointUnusable as error:
-            return Availability(ready=False, reason=str(error), model=model.folder.name)
-        return Availability(
-            ready=True,
-            version=models.version(model, place),
-            device=place.device,
-            model=model.folder.name,
-            memory_bytes=models.memory_bytes(model, place),
-            at_once=_pages_at_once(place),
-            details=models.details(model),
-        )
+            reason = str(error)
+        except (OSError, ValueError):
+            reason = _CHANGING.format(model.folder.name)
+        return Availability(ready=False, reason=reason, model=model.folder.name)
 
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
@@ -159,6 +163,9 @@ class Formula:
 
     def _page(self, image: PageImage, found: Sequence[tuple[Part, Any]], version: str) -> Page:
         blocks = [_block(part, answer) for part, answer in found]
+        # Once a page, however many formulas it is said of.
+        for sentence in dict.fromkeys(sentence for part, answer in found for sentence in _notes(part, answer)):
+            note(sentence)
         return Page(
             width=image.width,
             height=image.height,
@@ -177,6 +184,8 @@ class Formula:
             wanted = models.version(model, place)
         except CheckpointUnusable as error:
             raise NotReady(str(error)) from error
+        except OSError as error:
+            raise NotReady(_CHANGING.format(model.folder.name)) from error
         with self._changed:
             while self._readers and not self._has(wanted):
                 self._changed.wait(_WAIT_S)
@@ -234,19 +243,23 @@ def _answers(loaded: _Loaded, pictures: Sequence[Picture], stop: Stop) -> _Answe
 
 
 def _block(part: Part, answer: ReadFormula | PictureUnusable) -> Block | None:
-    """What stands at ``part``; ``None`` and a note where the model found nothing to say."""
-    if isinstance(answer, PictureUnusable):
-        note(str(answer))
+    """What stands at ``part``; ``None`` where the model found nothing to say."""
+    if isinstance(answer, PictureUnusable) or not answer.latex.strip():
         return None
-    if not answer.latex.strip():
-        note("The model wrote nothing for what stands there.")
-        return None
-    sure = min(max(answer.confidence, 0.0), 1.0)
-    if answer.finish in _CUT:
-        note(_CUT[answer.finish])
-    if not part.plausible:
-        note(_NO_FORMULA)
-        sure = min(sure, _IMPLAUSIBLE)
+    sure = min(max(answer.confidence, 0.0), 1.0 if part.plausible else _IMPLAUSIBLE)
     words = words_along(answer.latex, part.box, sure)
     line = Line(text=" ".join(answer.latex.split()), box=part.box, confidence=sure, words=words)
     return Block(kind=BlockKind.FORMULA, box=part.box, lines=(line,), markup=answer.latex)
+
+
+def _notes(part: Part, answer: ReadFormula | PictureUnusable) -> Iterator[str]:
+    """What people should know of the reading of ``part``."""
+    if isinstance(answer, PictureUnusable):
+        yield str(answer)
+    elif not answer.latex.strip():
+        yield "The model wrote nothing for what stands there."
+    else:
+        if answer.finish in _CUT:
+            yield _CUT[answer.finish]
+        if not part.plausible:
+            yield _NO_FORMULA

@@ -109,7 +109,10 @@ def open_model(folder: Path) -> FormulaModel:
     """What ``folder`` holds; raises ``CheckpointUnusable`` unless that is a whole model of a kind that is known."""
     if not folder.is_dir():
         raise CheckpointUnusable(f"There is no folder {folder.name} with a model for formulas.")
-    return _opened(folder, fingerprint(folder))
+    try:
+        return _opened(folder, fingerprint(folder))
+    except OSError as error:
+        raise CheckpointUnusable(f"{folder.name} cannot be read ({error.strerror}).") from error
 
 
 @lru_cache(maxsize=8)

@@ -27,13 +27,17 @@ _LEAST_CONTRAST = 20
 _MOST_ENLARGED = 6.0
 _PEN = 0.085, 0.105
 """A pen is brought between these shares of the height of a symbol."""
+_COARSEST = 1 / 16
+"""Nothing is reduced by more after its pen was changed: that takes seconds where a symbol has thousands of pixels."""
 _THIN_PX = 2.5
 _COARSE_PX, _CRUMBLED, _FILLED = 5.0, 1.6, 1.1
 """Chalk is coarse, its strokes are so many times as wide as their crumbs, and have so many times as many pixels."""
 _SPECK = 0.4
 """Of the square of the pen's width: a full stop has more."""
-_MOST_INK, _MOST_PIECES, _FATTEST = 0.45, 400, 0.5
-"""Writing covers less of its box, falls into fewer pieces, and is done with a finer pen, of the height of a symbol."""
+_MOST_INK, _FATTEST = 0.45, 0.5
+"""Writing covers less of its box, and is done with a finer pen, of the height of a symbol."""
+MOST_PIECES = 400
+"""A formula falls into fewer."""
 _BLUR_PX, _BLUR = 2.0, 0.025
 """So wide, in pixels and of the height of a symbol, are the soft edges of what is drawn; a photo's are wider."""
 _EDGE_LENGTH, _EDGE_AWAY = 1.5, 1.0
@@ -94,6 +98,11 @@ class Ink:
 
     @property
     def is_plausible(self) -> bool:
+        """Whether this may be one formula: written, and not in more pieces than one has."""
+        return self.is_written and len(self.boxes) <= MOST_PIECES
+
+    @property
+    def is_written(self) -> bool:
         """Whether this may be writing: lines with edges, not areas and shades."""
         inside = cv2.countNonZero(self.mask)
         # A dash or a dot fills its box.
@@ -101,7 +110,7 @@ class Ink:
             inside > _MOST_INK * self.box.width * self.box.height
             and min(self.box.width, self.box.height) > 4 * self.pen
         )
-        if is_filled or inside > _MOST_INK * self.mask.size or len(self.boxes) > _MOST_PIECES:
+        if is_filled or inside > _MOST_INK * self.mask.size:
             return False
         full = cv2.mean(self.far, self.mask)[0]
         near = cv2.dilate(self.mask, np.ones((5, 5), np.uint8))
@@ -227,16 +236,22 @@ def _drawn(ink: Ink, scale: float, frame: Frame) -> Picture:
     What becomes smaller has its pen changed before, what becomes larger after: in the finer of the two grids.
     """
     left, top, right, bottom = ink.box
-    size = max(1, round(ink.box.width * scale)), max(1, round(ink.box.height * scale))
+    size = _size(ink.box, scale)
     drawn = _clean(ink.far[top:bottom, left:right], ink.mask[top:bottom, left:right])
     if scale > 1:
         drawn = np.asarray(cv2.resize(drawn, size, interpolation=cv2.INTER_CUBIC), np.uint8)
-    grid = min(scale, 1.0)
+    grid = max(min(scale, 1.0), _COARSEST)
+    if scale < grid:
+        drawn = np.asarray(cv2.resize(drawn, _size(ink.box, scale / grid), interpolation=cv2.INTER_AREA), np.uint8)
     margin = round(MARGIN_PX / grid)
     drawn = np.pad(drawn, margin)
-    drawn = _with_pen(drawn, ink.pen * max(scale, 1.0), frame.symbol_px / grid)
+    drawn = _with_pen(drawn, ink.pen * scale / grid, frame.symbol_px / grid)
     size = size[0] + 2 * MARGIN_PX, size[1] + 2 * MARGIN_PX
     return np.asarray(cv2.resize(drawn, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _size(box: Box, scale: float) -> tuple[int, int]:
+    return max(1, round(box.width * scale)), max(1, round(box.height * scale))
 
 
 def _clean(far: Picture, mask: Picture) -> Picture:

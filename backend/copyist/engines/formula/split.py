@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from copyist.document import Box
-from copyist.engines.formula.picture import Ink, Picture, find_ink
+from copyist.engines.formula.picture import MOST_PIECES, Ink, Picture, find_ink
 
 _NEAR, _WITH_LINE, _WITH_LIMIT = 0.5, 1.0, 0.9
 """Gaps that part nothing, in heights of a symbol: any; to the line of a fraction; to what may be a limit."""
@@ -35,9 +35,10 @@ class Part:
 
 @dataclass(frozen=True)
 class _Band:
-    """Ink between two gaps: where it is, the height of its highest piece, and whether all of it lies flat."""
+    """Ink between two gaps: where it is, its pieces, the height of the highest, and whether all of it lies flat."""
 
     box: Box
+    pieces: int
     highest: float
     is_flat: bool
 
@@ -49,12 +50,13 @@ def split(picture: Picture) -> list[Part]:
     height, width = picture.shape[:2]
     if len(groups) == 1:
         return [Part(picture, ink.placed(ink.box).within(width, height), ink.is_plausible)]
-    boxes = [ink.placed(box).within(width, height) for box in groups]
+    boxes = [ink.placed(group.box).within(width, height) for group in groups]
     cuts = [0, *((above.bottom + below.top) // 2 for above, below in pairwise(boxes)), height]
     around = round(ink.symbol / ink.part[2])
+    is_written = ink.is_written
     return [
-        Part(_cropped(picture, box, rows, around), box, ink.is_plausible)
-        for box, rows in zip(boxes, pairwise(cuts), strict=True)
+        Part(_cropped(picture, box, rows, around), box, is_written and group.pieces <= MOST_PIECES)
+        for group, box, rows in zip(groups, boxes, pairwise(cuts), strict=True)
     ]
 
 
@@ -75,19 +77,28 @@ def _band(pieces: npt.NDArray[np.int32], pen: float) -> _Band:
     lefts, tops, widths, heights = (pieces[:, side] for side in range(4))
     box = Box(int(lefts.min()), int(tops.min()), int((lefts + widths).max()), int((tops + heights).max()))
     flat = (heights < 0.35 * widths) | (np.maximum(widths, heights) < 2.5 * pen)
-    return _Band(box, float(heights.max()), bool(flat.all()))
+    return _Band(box, len(pieces), float(heights.max()), bool(flat.all()))
 
 
-def _groups(bands: Sequence[_Band], symbol: float) -> list[Box]:
-    """The boxes of what belongs together; ``symbol`` is the height of a symbol."""
+def _joined(bands: Sequence[_Band]) -> _Band:
+    return _Band(
+        Box.around(band.box for band in bands),
+        sum(band.pieces for band in bands),
+        max(band.highest for band in bands),
+        all(band.is_flat for band in bands),
+    )
+
+
+def _groups(bands: Sequence[_Band], symbol: float) -> list[_Band]:
+    """What belongs together; ``symbol`` is the height of a symbol."""
     groups = [[bands[0]]]
     for above, below in pairwise(bands):
         if _belong(above, below, symbol):
             groups[-1].append(below)
         else:
             groups.append([below])
-    boxes = [Box.around(band.box for band in group) for group in groups]
-    return [box for box in boxes if box.height >= _LEAST * symbol] or [Box.around(boxes)]
+    joined = [_joined(group) for group in groups]
+    return [group for group in joined if group.box.height >= _LEAST * symbol] or [_joined(joined)]
 
 
 def _belong(above: _Band, below: _Band, symbol: float) -> bool:

@@ -19,6 +19,7 @@ from copyist.engines.formula.picture import Picture
 from copyist.engines.formula.reader import ModelFolder, ModelReader, Search
 
 _AT_ONCE_ON_CPU, _AT_ONCE_ON_GPU = 8, 64
+_MISFIT = "does not fit its config.json and vocabulary.json"
 
 
 class TorchReader(ModelReader):
@@ -102,7 +103,19 @@ def _network(model: ModelFolder) -> FormulaNetwork:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise model.refused(TENSORS, "is damaged or no safetensors file") from error
+    # What config.json says is not believed before memory is taken for it.
+    if any(name not in tensors or tensors[name].shape != shape for name, shape in _shapes(model).items()):
+        raise model.refused(TENSORS, _MISFIT)
     try:
         return from_weights(model.config, len(model.vocabulary), tensors)
     except (RuntimeError, ValueError, ArithmeticError, AssertionError) as error:
-        raise model.refused(TENSORS, "does not fit its config.json and vocabulary.json") from error
+        raise model.refused(TENSORS, _MISFIT) from error
+
+
+def _shapes(model: ModelFolder) -> dict[str, tuple[int, ...]]:
+    """Of those tensors that tell how large the decoder is."""
+    config = model.config
+    return {
+        "embedding.weight": (len(model.vocabulary), config.width),
+        f"layers.{config.layers - 1}.wide.weight": (config.feedforward, config.width),
+    }
