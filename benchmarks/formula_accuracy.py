@@ -41,11 +41,13 @@ class Sample:
 
 
 def measure(quick: bool) -> list[Figure]:
-    """Read every set with every engine that is ready."""
-    registry = Registry(EngineSettings())
+    """Read every set with every engine that is ready; ``FORMULA_MODEL`` names the model for formulas, as it serves."""
+    own = os.environ.get("FORMULA_MODEL")
+    registry = Registry(EngineSettings(formula=Path(own) if own else None))
     ready = [name for name in ENGINES if registry.check(name).ready]
     for name in ENGINES.keys() - set(ready):
         console.print(f"  {name}: {registry.check(name).reason}")
+    console.print(f"  the model for formulas: {registry.check('formula').version or 'none'}", markup=False)
     figures = []
     for title, samples in _sets(quick):
         for name in ready:

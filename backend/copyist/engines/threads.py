@@ -8,7 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import MutableMapping
 
-SINGLE_THREADED = ("OMP_THREAD_LIMIT", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+SINGLE_THREADED = (
+    *("OMP_THREAD_LIMIT", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
+    "OPENCV_FOR_THREADS_NUM",
+)
 
 
 def limit_threads(environment: MutableMapping[str, str] = os.environ) -> None:

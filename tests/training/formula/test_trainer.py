@@ -24,7 +24,7 @@ from copyist.engines.formula.onnx_reader import OnnxReader
 from copyist.errors import FormulaDataMissing
 from copyist.training import tracking
 from copyist.training.events import Failed, Stopped
-from copyist.training.formula import trainer
+from copyist.training.formula import finishing, trainer
 from copyist.training.formula.export import Exported, export
 from copyist.training.formula.lessons import shown
 from copyist.training.formula.order import HISTORY, PAGE, REPORT, FormulaOrder
@@ -41,7 +41,7 @@ FORMULAS = 24
 def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The preset ``tiny`` is smaller still, nothing is exported, and signals are as they were afterwards."""
     monkeypatch.setattr(trainer, "PRESETS", SMALL)
-    monkeypatch.setattr(trainer, "export", lambda *_: Exported())
+    monkeypatch.setattr(finishing, "export", lambda *_: Exported())
     threads = torch.get_num_threads()
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
@@ -164,7 +164,7 @@ def test_a_folder_of_nothing_but_bad_examples_is_a_sentence(tmp_path: Path) -> N
 def test_what_is_left_behind_reads_formulas_with_onnx(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer, "export", export)
+    monkeypatch.setattr(finishing, "export", export)
     told_to_mlflow: list[tracking.Facts] = []
 
     def refuse(facts: tracking.Facts, uri: str) -> str:

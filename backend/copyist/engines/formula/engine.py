@@ -79,7 +79,7 @@ class _Loaded:
 
     def __init__(self, model: FormulaModel, place: Place, settings: EngineSettings) -> None:
         self.version = models.version(model, place)
-        self._reader = _reader(model, place, settings)
+        self._reader = open_reader(model, place, settings)
         at_once = _pages_at_once(place)
         self._batches: Batches[_Question, _Answers] | None = None
         if at_once > 1:
@@ -210,7 +210,7 @@ def _pages_at_once(place: Place) -> int:
     return 1 if place.device == "cpu" else _PAGES_AT_ONCE
 
 
-def _reader(model: FormulaModel, place: Place, settings: EngineSettings) -> FormulaReader:
+def open_reader(model: FormulaModel, place: Place, settings: EngineSettings) -> FormulaReader:
     """The reader for a model, loaded; raises ``NotReady``."""
     if model.kind is Kind.COPYIST and place.runtime is Runtime.ONNX:
         reader = _imported("onnx_reader").OnnxReader(model.folder)

@@ -32,7 +32,7 @@ class Search:
     """
 
     beam: int = 4
-    unsure: float = 0.9
+    unsure: float = 0.5
     seconds: float = 60.0
 
 

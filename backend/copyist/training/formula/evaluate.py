@@ -6,11 +6,10 @@ all. ExpRate, the share of formulas without an error, and those with at most one
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice, pairwise
 from typing import Any
 
@@ -18,7 +17,6 @@ import Levenshtein
 import numpy as np
 
 from copyist.engines.base import Stop
-from copyist.engines.calibration import Calibration
 from copyist.engines.formula import latex
 from copyist.engines.formula.config import Frame
 from copyist.engines.formula.decoding import Decoder, FormulaReader, Limits, greedy
@@ -27,8 +25,6 @@ from copyist.engines.formula.vocabulary import Vocabulary
 from copyist.training.formula.examples import ExampleUnusable
 from copyist.training.formula.lessons import Split, shown
 from copyist.training.formula.sets import FormulaSet
-
-log = logging.getLogger(__name__)
 
 LENGTHS = (5, 10, 20, 40, 80)
 """Formulas are told apart by their length, at most so many tokens, and those that are longer."""
@@ -255,10 +251,3 @@ def _prepared(picture: Picture, frame: Frame) -> Picture | PictureUnusable:
         return prepare(picture, frame).pixels
     except PictureUnusable as unusable:
         return unusable
-
-
-def calibrated(cases: Sequence[Case], calibration: Calibration | None) -> list[Case]:
-    """``cases`` with the confidence that ``calibration`` makes of theirs."""
-    if calibration is None:
-        return list(cases)
-    return [replace(each, confidence=calibration.apply(each.confidence)) for each in cases]

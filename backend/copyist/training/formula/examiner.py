@@ -11,7 +11,7 @@ from copyist.engines.base import EngineSettings, Stop
 from copyist.engines.formula import models
 from copyist.engines.formula.config import PRESETS, Frame, ModelConfig
 from copyist.engines.formula.decoding import FormulaReader
-from copyist.engines.formula.engine import _reader
+from copyist.engines.formula.engine import open_reader
 from copyist.errors import FormulaDataMissing
 from copyist.training.checkpoint import write_whole
 from copyist.training.formula import report
@@ -55,4 +55,4 @@ def opened(order: EvaluationOrder) -> tuple[FormulaReader, Frame]:
     model = models.open_model(order.model)
     is_ours = model.kind is models.Kind.COPYIST
     frame = ModelConfig.load(order.model).frame if is_ours else PRESETS["compact"].frame
-    return _reader(model, models.place_of(model, settings), settings), frame
+    return open_reader(model, models.place_of(model, settings), settings), frame

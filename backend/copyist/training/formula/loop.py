@@ -29,6 +29,7 @@ from copyist.training.formula.batches import Batch, Batches, Place, padded
 from copyist.training.formula.evaluate import Figures
 from copyist.training.formula.lessons import Lessons
 from copyist.training.formula.order import Recipe
+from copyist.training.formula.weights import groups, half, laid_out, pairs
 
 _LOWEST = 0.02
 """Of the highest learning rate, at the end."""
@@ -107,12 +108,12 @@ class Loop:
         self._epoch_size = recipe.epoch_size or len(lessons)
         self._time_limit_s = time_limit_s
         self.averaged = copy.deepcopy(network).eval().requires_grad_(False)
-        self._optimizer = torch.optim.AdamW(_groups(network, recipe.weight_decay), lr=recipe.highest_rate, fused=True)
-        self._half = _half(device)
+        self._optimizer = torch.optim.AdamW(groups(network, recipe.weight_decay), lr=recipe.highest_rate, fused=True)
+        self._half = half(device)
         self._scaler = torch.amp.GradScaler(device, enabled=self._half is torch.float16)
         self._total = recipe.epochs * self._epoch_size
         self._warm = min(recipe.warmup_steps * recipe.batch * recipe.accumulate, round(_WARM_SHARE * self._total))
-        self._pairs = _pairs(self.averaged, network)
+        self._pairs = pairs(self.averaged, network)
         self._clock = time.monotonic()
 
     def run(
@@ -157,7 +158,7 @@ class Loop:
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
         self._optimizer.load_state_dict(state["optimizer"])
-        _laid_out(self._optimizer)
+        laid_out(self._optimizer)
         self._scaler.load_state_dict(state["scaler"])
         self.progress = Progress.of(state["progress"])
         self.progress.resumed += 1
@@ -295,36 +296,3 @@ class Loop:
         start = self._warm / self._total
         share = max(0.0, (self._share() - start) / (1 - start))
         return highest * (_LOWEST + (1 - _LOWEST) * (1 + math.cos(math.pi * share)) / 2)
-
-
-def _groups(network: nn.Module, decay: float) -> list[State]:
-    """Weights of matrices and filters decay; norms, biases and embeddings do not."""
-    embeddings = {id(module.weight) for module in network.modules() if isinstance(module, nn.Embedding)}
-    weights = list(network.parameters())
-    decaying = [each for each in weights if each.ndim > 1 and id(each) not in embeddings]
-    chosen = {id(each) for each in decaying}
-    others = [each for each in weights if id(each) not in chosen]
-    return [{"params": decaying, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
-
-
-def _laid_out(optimizer: torch.optim.Optimizer) -> None:
-    """What the optimizer keeps of weights lies in memory as they do; what came from a file need not."""
-    for weights, kept in optimizer.state.items():
-        for name, tensor in kept.items():
-            if tensor.shape == weights.shape:
-                kept[name] = torch.empty_like(weights).copy_(tensor)
-
-
-def _pairs(ours: nn.Module, theirs: nn.Module) -> tuple[list[Tensor], list[Tensor], list[tuple[Tensor, Tensor]]]:
-    """The tensors of both that can be averaged, and those that only count."""
-    pairs = list(zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True))
-    real = [pair for pair in pairs if pair[0].is_floating_point()]
-    counts = [pair for pair in pairs if not pair[0].is_floating_point()]
-    return [pair[0] for pair in real], [pair[1] for pair in real], counts
-
-
-def _half(device: str) -> Any:
-    """The number format of half the size that this GPU likes; ``None`` on a CPU, where nothing is gained."""
-    if device != "cuda":
-        return None
-    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16

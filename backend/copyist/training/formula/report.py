@@ -6,6 +6,7 @@ The page is one file without scripts; pictures are in it. All that comes from da
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from html import escape
@@ -48,6 +49,13 @@ def as_json(answers: Answers) -> dict[str, Any]:
         "left_out": answers.left_out_by_code,
         "seconds_per_formula": round(answers.seconds, 5),
     }
+
+
+def counted(unusable: dict[str, tuple[str, str]]) -> str:
+    """How often each code is there, with its first sentence."""
+    first = dict(reversed(unusable.values()))
+    counts = Counter(code for code, _ in unusable.values())
+    return " ".join(f"{code}: {count} ({first[code]})" for code, count in counts.most_common())
 
 
 def page(title: str, facts: Mapping[str, Any], answers: Answers, frame: Frame) -> str:

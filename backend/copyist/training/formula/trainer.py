@@ -9,51 +9,39 @@ import math
 import os
 import shutil
 import sys
-from collections import Counter
-from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import cv2
 import torch
-from safetensors.torch import load_file
 from safetensors.torch import save as packed
 
-from copyist import __version__
-from copyist.engines import calibration as calibrations
 from copyist.engines.base import Stop
-from copyist.engines.formula import latex
 from copyist.engines.formula.config import PRESETS, TENSORS, ModelConfig
 from copyist.engines.formula.network import FormulaNetwork, parameters
-from copyist.engines.formula.reader import ModelFolder, Search
-from copyist.engines.formula.torch_reader import TorchDecoder, TorchReader
+from copyist.engines.formula.reader import ModelFolder
+from copyist.engines.formula.torch_reader import TorchDecoder
 from copyist.engines.formula.vocabulary import FILE as VOCABULARY
 from copyist.engines.formula.vocabulary import SPECIAL, Vocabulary
 from copyist.errors import FormulaDataMissing
-from copyist.training import calibration, checkpoint, tracking
+from copyist.training import checkpoint
 from copyist.training.checkpoint import write_whole
 from copyist.training.events import Failed
-from copyist.training.formula import report
-from copyist.training.formula.evaluate import Exam, Figures, examined, figures, questions
+from copyist.training.formula.evaluate import Exam, Figures, figures, questions
 from copyist.training.formula.examples import ExampleUnusable
-from copyist.training.formula.export import export
-from copyist.training.formula.exporter import compared, tensors_of
-from copyist.training.formula.lessons import Course, Lessons, Split
+from copyist.training.formula.exporter import tensors_of
+from copyist.training.formula.finishing import finished
+from copyist.training.formula.lessons import Course, Lessons
 from copyist.training.formula.loop import Loop, Progress, State, Told
-from copyist.training.formula.order import CHECKPOINT, HISTORY, PAGE, REPORT, FormulaOrder
+from copyist.training.formula.order import CHECKPOINT, HISTORY, FormulaOrder
 from copyist.training.formula.progress import Display
+from copyist.training.formula.report import counted
 from copyist.training.formula.saying import in_words, listening
 from copyist.training.formula.sets import FormulaSet, open_set
 
 log = logging.getLogger(__name__)
 
-CALIBRATED_ON = 2000
-"""So many formulas of the split ``valid`` say how sure the model may be."""
-_EXAMINED: tuple[Split, ...] = ("test", "valid")
-_GREEDY = Search(beam=1)
 _POINTS = 1000
 """Points of the curve of the loss in ``history.json``, at most."""
 
@@ -115,7 +103,7 @@ def train(order: FormulaOrder, *, stop: Stop, display: Display) -> Path:
         _trained(order, loop, watched, stop, display, lambda state: _keep(order, mark, state, facts))
     finally:
         lessons.close()
-    _finished(order, loop, vocabulary, formulas, facts, device, stop, display)
+    finished(order, loop, vocabulary, formulas, facts, device, stop, display)
     return order.out
 
 
@@ -196,20 +184,13 @@ def _vocabulary(
         else:
             unusable[name] = "label_too_long", f"The formula has {len(label)} tokens, more than {config.longest}."
     if not labels:
-        raise FormulaDataMissing(reason=f"Not one formula in {order.data} can be learned. {_counted(unusable)}".strip())
+        raise FormulaDataMissing(reason=f"Not one formula in {order.data} can be learned. {counted(unusable)}".strip())
     if unusable:
-        display.say(f"{len(unusable)} of {len(unusable) + len(labels)} formulas are left out. {_counted(unusable)}")
+        display.say(f"{len(unusable)} of {len(unusable) + len(labels)} formulas are left out. {counted(unusable)}")
     vocabulary = Vocabulary.of(labels)
     config.save(order.out)
     vocabulary.save(order.out)
     return vocabulary, unusable
-
-
-def _counted(unusable: dict[str, tuple[str, str]]) -> str:
-    """How often each code is there, with its first sentence."""
-    first = dict(reversed(unusable.values()))
-    counts = Counter(code for code, _ in unusable.values())
-    return " ".join(f"{code}: {count} ({first[code]})" for code, count in counts.most_common())
 
 
 def _warmed(network: FormulaNetwork, vocabulary: Vocabulary, folder: Path) -> str:
@@ -246,107 +227,6 @@ def _watched(order: FormulaOrder, config: ModelConfig, vocabulary: Vocabulary, f
 
 def _not_asked(name: str, code: str, reason: str) -> None:
     log.info("%s is left out as %s: %s", name, code, reason)
-
-
-def _finished(
-    order: FormulaOrder,
-    loop: Loop,
-    vocabulary: Vocabulary,
-    formulas: FormulaSet,
-    facts: State,
-    device: str,
-    stop: Stop,
-    display: Display,
-) -> None:
-    """Calibrate, examine, describe and export the best network, which lies in the order's folder."""
-    fitted = _calibrated(order, formulas, device, stop)
-    split: Split = next((each for each in _EXAMINED if formulas.names(each)), "train")
-    reader = TorchReader(order.out, device, _GREEDY)
-    answers = examined(reader, formulas, split, stop=stop, most=order.tested)
-    reader.close()
-    done = loop.progress
-    found = report.as_json(answers)
-    told = {
-        "preset": order.recipe.preset,
-        "parameters": parameters(loop.network),
-        "data": order.data.resolve().name,
-        "split": split,
-        **found,
-        "trained_on": facts["formulas"],
-        "trained_without": done.left_out_by_code,
-        "best_epoch": done.best_epoch,
-        "best_valid_cer": done.best,
-        "epochs": done.place.epoch,
-        "steps": done.step,
-        "seen": done.seen,
-        "seconds": round(done.seconds, 1),
-        "resumed": done.resumed,
-        "recipe": order.recipe.model_dump(),
-        "calibration": fitted.as_dict() if fitted else None,
-        "latex": latex.NORMAL,
-        "libraries": {"copyist": __version__, "torch": str(torch.__version__), "timm": version("timm")},
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    network = loop.averaged.cpu()
-    network.load_state_dict(load_file(order.out / TENSORS))
-    exported = export(network, order.out, vocabulary, compared(formulas))
-    told["onnx"] = asdict(exported)
-    write_whole(order.out / REPORT, json.dumps(told, indent=1, ensure_ascii=False).encode())
-    shown = {name: value for name, value in told.items() if isinstance(value, str | int | float) and name not in found}
-    if done.left_out:
-        shown["left out of training"] = _counted(done.left_out)
-    page = report.page(f"Formula model {order.recipe.preset} on {split}", shown, answers, network.config.frame)
-    write_whole(order.out / PAGE, page.encode())
-    if problem := tracking.report(_facts(order, done, facts, device, found), order.tracking_uri):
-        display.say(problem)
-    display.say(
-        f"{split}: CER {100 * found['cer']:.2f} %, exact {100 * found['exact']:.1f} % of {found['formulas']}; "
-        f"the report is {order.out / PAGE}"
-    )
-
-
-def _facts(order: FormulaOrder, done: Progress, facts: State, device: str, found: dict[str, Any]) -> tracking.Facts:
-    """What MLflow is told: the figures, and a point of the curves for each epoch."""
-    ended = datetime.now(UTC)
-    began = ended - timedelta(seconds=done.seconds)
-    return tracking.Facts(
-        experiment=tracking.FORMULA,
-        run_id=f"{facts['run']}-{done.step}",
-        status="completed",
-        trigger="command line",
-        created_at=began,
-        finished_at=ended,
-        base=str(order.warm_start) if order.warm_start else None,
-        code_version=__version__,
-        libraries={"torch": str(torch.__version__)},
-        device=device,
-        parameters=order.recipe.model_dump() | {"data": order.data.resolve().name, "formulas": facts["formulas"]},
-        figures={name: value for name, value in found.items() if name not in {"by_length", "left_out"}},
-        steps=tuple(
-            tracking.Step(
-                step=each["step"],
-                epoch=each["epoch"],
-                loss=each["loss"],
-                learning_rate=each["rate"],
-                dev_cer=each["cer"],
-                at=began + timedelta(seconds=each["seconds"]),
-            )
-            for each in done.epochs
-        ),
-    )
-
-
-def _calibrated(order: FormulaOrder, formulas: FormulaSet, device: str, stop: Stop) -> calibrations.Calibration | None:
-    """What makes confidence mean what it says, fitted on the split ``valid`` and saved; ``None`` with too little."""
-    path = order.out / calibrations.FILE
-    path.unlink(missing_ok=True)
-    reader = TorchReader(order.out, device, _GREEDY)
-    cases = examined(reader, formulas, "valid", stop=stop, most=CALIBRATED_ON).cases
-    reader.close()
-    fitted = calibration.fit([each.confidence for each in cases], [each.exact for each in cases])
-    if fitted:
-        write_whole(path, fitted.as_json().encode())
-    return fitted
 
 
 def _history(done: Progress) -> dict[str, Any]:
