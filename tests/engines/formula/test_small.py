@@ -17,7 +17,14 @@ from tests.servers import ROOT
 
 FORMULAS = ROOT / "tests" / "samples" / "formulas"
 TRUTHS: dict[str, str] = json.loads((FORMULAS / "formulas.json").read_text(encoding="utf-8"))
-STROKES = ("ink-3-times-2.png", "ink-sqrt-2.png", "ink-3-plus-1.png", "ink-2x-plus-5.png", "ink-1943.png")
+STROKES = (
+    "ink-3-times-2.png",
+    "ink-sqrt-2.png",
+    "ink-3-plus-1.png",
+    "ink-2x-plus-5.png",
+    "ink-1943.png",
+    "ink-cases-sqrt3-sqrt6.png",
+)
 """Of the collected samples those that it reads."""
 
 
@@ -36,7 +43,7 @@ def read(engine: Formula, path: Path) -> tuple[str, float]:
 def test_it_reads_the_projects_own_samples(engine: Formula, name: str) -> None:
     found, confidence = read(engine, FORMULAS / name)
     assert latex.normalize(found) == latex.normalize(TRUTHS[name])
-    assert confidence > 0.6
+    assert confidence > 0.3
 
 
 @pytest.mark.parametrize("name", STROKES)
@@ -52,5 +59,6 @@ def test_it_reads_strokes_of_people(engine: Formula, samples_dir: Path, name: st
 def test_it_is_small_and_says_what_it_can() -> None:
     assert sum(path.stat().st_size for path in PACKAGED.iterdir()) <= 25_000_000
     report = json.loads((PACKAGED / "report.json").read_text(encoding="utf-8"))
-    assert report["test"]["formulas"] >= 500
+    assert (report["split"], report["formulas"]) == ("test", 1000)
+    assert report["exact"] >= 0.5
     assert report["parameters"] < 5_000_000
