@@ -71,7 +71,7 @@ def says(latex: str, *, sure: float = 0.9, finish: Finish = Finish.STOP) -> Read
 @pytest.fixture
 def readers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Readers:
     found = Readers()
-    monkeypatch.setattr(room, "_reader", found.make)
+    monkeypatch.setattr(room, "open_reader", found.make)
     monkeypatch.setattr(models, "PACKAGED", tmp_path / "none")
     return found
 
