@@ -157,3 +157,8 @@ def test_lines_that_say_nothing_are_left_out() -> None:
 def test_render_settings_are_one_word() -> None:
     assert render_settings() == render_settings()
     assert not any(itertools.chain(character.isspace() for character in render_settings()))
+
+
+def test_a_strip_of_a_single_row_is_blank() -> None:
+    assert is_blank(PageImage(np.full((1, 5000), 255, np.uint8)))
+    assert is_blank(PageImage(np.full((5000, 1), 255, np.uint8)))

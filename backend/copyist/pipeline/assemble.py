@@ -54,7 +54,8 @@ def is_blank(image: PageImage) -> bool:
         return True
     grey = image.pixels if image.pixels.ndim == 2 else cv2.cvtColor(image.pixels, cv2.COLOR_RGB2GRAY)
     shrink = max(1.0, max(grey.shape) / 1200)
-    small = cv2.resize(grey, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
+    height, width = (max(1, round(side / shrink)) for side in grey.shape)
+    small = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
     paper = cv2.medianBlur(small, 31) if min(small.shape) > 31 else np.full_like(small, int(np.median(small)))
     ink = np.count_nonzero(cv2.absdiff(small, paper) > _INK_DEPTH)
     return bool(ink < _INK_SHARE * small.size)
