@@ -48,6 +48,11 @@ def test_reading_without_a_server(tmp_path: Path) -> None:
     assert {file.name for file in tmp_path.iterdir()} == {"scan.md", "note.md"}
 
 
+def test_reading_a_formula() -> None:
+    command = block("It reads formulas").replace(".venv/bin/copyist", f"{sys.executable} -m copyist")
+    assert run(command).stdout.strip() == "2x+5=9"
+
+
 def test_what_ci_runs_is_what_the_readme_says() -> None:
     assert block("Test and measure").strip() == "make test"
     assert (ROOT / ".ci" / "run").read_text().splitlines()[-1].strip() == "make test"

@@ -183,7 +183,9 @@ def test_the_version_changes_with_the_files_and_with_what_computes_them(tmp_path
 
 def test_people_are_told_what_the_model_is(tmp_path: Path) -> None:
     ours = open_model(written(tmp_path / "ours"))
-    (ours.folder / "report.json").write_text(json.dumps({"exact": 0.81234, "worst": [1, 2], "version": "2"}))
+    (ours.folder / "report.json").write_text(
+        json.dumps({"exact": 0.81234, "formulas": 20, "cer": [1, 2], "at": "2026"})
+    )
     told = models.details(ours)
-    assert (told["exact"], told["version"], told["tokens"]) == ("0.8123", "2", "6")
-    assert "worst" not in told
+    assert (told["exact"], told["formulas"], told["tokens"]) == ("0.8123", "20", "6")
+    assert told.keys() & {"cer", "at"} == set(), "one is no figure, the other not for people"

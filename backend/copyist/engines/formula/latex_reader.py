@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from copyist.engines.formula.latex_row import Row, fenced, grid
 from copyist.engines.formula.latex_words import FONTS, GRIDS, INFIX, LISTS, SIDES, SYNONYMS, UNSEEN
+from copyist.engines.formula.unusable import Unusable
 
 DEEPEST = 60
 """So many braces and environments may stand inside one another; TeX itself takes 255."""
@@ -21,16 +22,8 @@ _CLOSING = frozenset(("}", "&", "\\\\"))
 _NO_ARGUMENT = frozenset(("}", "&", "\\\\", "_", "^"))
 
 
-class LatexProblem(ValueError):
+class LatexProblem(Unusable):
     """LaTeX that cannot be read; ``code`` says why in a word, the text in a sentence."""
-
-    def __init__(self, code: str, sentence: str) -> None:
-        super().__init__(code, sentence)
-        self.code = code
-        self.sentence = sentence
-
-    def __str__(self) -> str:
-        return self.sentence
 
 
 class Reader:

@@ -36,6 +36,10 @@ _NO_MODEL = (
 )
 
 
+_FIGURES = "preset", "parameters", "split", "formulas", "cer", "exact", "within_one", "within_two"
+"""Of a report, what people who ask about a model want to know."""
+
+
 class Kind(StrEnum):
     """Whose model it is."""
 
@@ -176,8 +180,10 @@ def details(model: FormulaModel) -> dict[str, str]:
 
 
 def _measured(folder: Path) -> Iterator[tuple[str, str]]:
-    """The figures at the top of ``report.json``, under their own names."""
-    for name, value in _json(folder / "report.json").items():
+    """How large ``report.json`` says it is, and how well it reads formulas that were held out."""
+    report = _json(folder / "report.json")
+    for name in _FIGURES:
+        value = report.get(name)
         if isinstance(value, str | int | float) and not isinstance(value, bool):
             yield name, f"{value:.4g}" if isinstance(value, float) else str(value)[:200]
 

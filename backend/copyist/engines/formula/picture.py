@@ -18,6 +18,7 @@ from copyist.document import Box
 from copyist.engines.formula import paper
 from copyist.engines.formula.config import Frame
 from copyist.engines.formula.paper import Picture as Picture
+from copyist.engines.formula.unusable import Unusable
 
 MARGIN_PX = 4
 """Paper around the ink of what is prepared."""
@@ -44,13 +45,8 @@ _EDGE_LENGTH, _EDGE_AWAY = 1.5, 1.0
 """How long an edge of a sheet or of a board is at least, and how far from what is written, in symbols."""
 
 
-class PictureUnusable(ValueError):
+class PictureUnusable(Unusable):
     """Nothing can be read from this picture; ``code`` is no_ink, too_thin or too_small."""
-
-    def __init__(self, code: str, reason: str) -> None:
-        """``reason`` is a sentence for a person."""
-        super().__init__(reason)
-        self.code = code
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from copyist.engines.formula.unusable import Unusable
 from copyist.training.formula.ink import Ink
 
 CODES = frozenset(
@@ -18,16 +19,8 @@ CODES = frozenset(
 """Why an example cannot be used; reports count by them."""
 
 
-class ExampleUnusable(ValueError):
+class ExampleUnusable(Unusable):
     """An example that is left out; ``code`` is one of ``CODES``, the text is a sentence for a person."""
-
-    def __init__(self, code: str, sentence: str) -> None:
-        super().__init__(code, sentence)
-        self.code = code
-        self.sentence = sentence
-
-    def __str__(self) -> str:
-        return self.sentence
 
 
 @dataclass(frozen=True, eq=False)

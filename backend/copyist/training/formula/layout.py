@@ -1,8 +1,8 @@
 """Where the symbols of a formula stand: boxes in boxes, as TeX does it, with the distances of somebody's hand.
 
 The sizes are those of the strokes that a hand really wrote, so that nothing runs into what is beside it unless the
-hand does. (matplotlib's mathtext places printed glyphs, a hundred times slower, and knows no matrices.) Units: a
-capital is 1 high, y points down, y = 0 is the line that is written on.
+hand does. (matplotlib's mathtext places printed glyphs, and knows no matrices.) Units: a capital is 1 high, y points
+down, y = 0 is the line that is written on.
 """
 
 from __future__ import annotations
